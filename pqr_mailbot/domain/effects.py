@@ -1,0 +1,111 @@
+"""The closed list of verbs: everything a decision may ask to be done. Applied by `flows.handle`, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+from pqr_mailbot.domain.model import Address, Attachment, Classification, State, Verdict
+
+Automatic = Literal["auto-replied", "auto-generated"]  # RFC 3834 section 5; None: a person's own words
+
+# What a letter may be told: str, int, bool, date, None, lists and mappings of them; a template can call nothing.
+Facts = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTicket:
+    """A new case. Its reference is the next one, read inside the same transaction."""
+
+    reference: str
+    customer: Address
+    subject: str
+    classification: Classification
+    opened_at: datetime
+    business_days: int
+    due_on: date
+    owner: str | None
+    reply_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMessage:
+    """A mail becomes part of a case's conversation."""
+
+    reference: str
+    direction: Literal["in", "note"]
+    author: Address
+    recipients: tuple[str, ...]
+    subject: str
+    message_id: str
+    at: datetime
+    text: str  # what the person wrote, quotes folded away
+    full_text: str
+    attachments: tuple[Attachment, ...] = ()
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTicket:
+    reference: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class AssignTicket:
+    reference: str
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTickets:
+    """Two cases that concern each other; a link has no direction."""
+
+    reference: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteEvent:
+    """One line of a case's history."""
+
+    reference: str
+    actor: str
+    event: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLetter:
+    """A letter to one recipient, rendered and put in the outbox in the same transaction.
+
+    `answers` is the Message-ID the letter replies to, `thread` the References before it (oldest first).
+    `customer_facing` letters are part of the conversation; the others are the office's own affair.
+    """
+
+    letter: str
+    recipient: Address
+    subject: str
+    facts: Facts
+    automatic: Automatic | None
+    not_before: datetime
+    reference: str | None = None
+    answers: str = ""
+    thread: tuple[str, ...] = ()
+    customer_facing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CloseInbound:
+    """What became of the mail itself. Every decision about a mail ends with exactly one of these."""
+
+    state: Literal["done", "set_aside"]
+    verdict: Verdict
+    reason: str
+    reference: str | None = None
+    trail: Mapping[str, str] = field(default_factory=dict)  # header, clue, key, sender_trust for `explain`
+
+
+Effect = OpenTicket | RecordMessage | MoveTicket | AssignTicket | LinkTickets | NoteEvent | QueueLetter | CloseInbound

@@ -1,0 +1,115 @@
+"""The office as rows: who it is, its agents, levels, ticket types and limits. Made once from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """The company customers write to."""
+
+    name: str
+    address: str
+    timezone: ZoneInfo
+    aliases: tuple[str, ...] = ()
+    phone: str = ""
+    privacy_notice_url: str = ""
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Every address under which the office itself receives mail."""
+        return frozenset((self.address, *self.aliases))
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A person who answers customers. `types` empty: takes every type."""
+
+    address: str
+    name: str
+    other_addresses: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        return frozenset((self.address, *self.other_addresses))
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Who is told when a ticket is escalated; the first row is level 1, the desk."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketType:
+    """A kind of case: the word shown to people, and its term in business days (source: colombia.md, config)."""
+
+    key: str
+    name: str
+    resolve_days: int
+
+
+# The shipped types. Terms: the policy (15), Ley 1480/2011 art. 58 (reclamo 15), Ley 1755/2015 (petición 10 on the
+# shorter reading), Ley 1581/2012 art. 14 (habeas data 10 on the shorter reading). sugerencia, felicitacion: courtesy.
+SHIPPED_TYPES: tuple[TicketType, ...] = (
+    TicketType("solicitud", "solicitud", 15),
+    TicketType("derecho_de_peticion", "derecho de petición", 10),
+    TicketType("queja", "queja", 15),
+    TicketType("reclamo", "reclamo", 15),
+    TicketType("sugerencia", "sugerencia", 15),
+    TicketType("felicitacion", "felicitación", 5),
+    TicketType("habeas_data", "consulta de datos personales (habeas data)", 10),
+)
+COURTESY_TYPES = frozenset({"sugerencia", "felicitacion"})  # their terms never shorten another's
+DEFAULT_TYPE = "solicitud"  # what a mail is when no word speaks
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A website form that writes in a customer's name: the customer is in Reply-To."""
+
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything the decisions depend on beside the mail, the store and the time."""
+
+    office: Office
+    agents: tuple[Agent, ...]
+    levels: tuple[Level, ...]
+    types: Mapping[str, TicketType]
+    reference_prefix: str = "PQR"
+    forms: tuple[Form, ...] = ()
+    own_lists: frozenset[str] = frozenset()
+    alarms_to: tuple[str, ...] = ()
+    reports_to: tuple[str, ...] = ()
+    acknowledgements_per_sender_per_day: int = 5
+    automatic_letters_per_hour: int = 200
+    calendar_reviewed_until: int = 2027
+    closures: Mapping[date, str] = field(default_factory=dict)
+
+    def agent_of(self, address: str) -> Agent | None:
+        """The agent who writes from this address, if any."""
+        return next((agent for agent in self.agents if address in agent.addresses), None)
+
+    def is_staff(self, address: str) -> bool:
+        """Agents, the people of the levels, and whoever gets alarms or reports: never customers of the desk."""
+        return self.agent_of(address) is not None or any(
+            address in group for group in (*(level.addresses for level in self.levels), self.alarms_to, self.reports_to)
+        )
+
+    def level_addresses(self, number: int) -> tuple[str, ...]:
+        """The addresses of level `number` (1 is the desk); the highest there is when there are fewer."""
+        return self.levels[min(number, len(self.levels)) - 1].addresses if self.levels else ()
+
+    def agents_for(self, type_key: str) -> tuple[Agent, ...]:
+        """The agents among whom a ticket of this type goes round; every agent when none takes the type."""
+        return tuple(a for a in self.agents if not a.types or type_key in a.types) or self.agents
