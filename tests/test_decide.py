@@ -1,0 +1,248 @@
+"""What a mail causes: tables one line a case, and laws over all combinations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from office import ANA, CLAIM, CLARA, DESK, DIEGO, LUZ, NOW, POLICY, mail, ticket
+
+from pqr_mailbot.domain.decide import Occasion, Situation, on_duplicate, on_machine, on_mail, on_rescan, paced, predates
+from pqr_mailbot.domain.effects import CloseInbound, Effect, NoteEvent, OpenTicket, QueueLetter, RecordMessage
+from pqr_mailbot.domain.identify import Clue, Identity
+from pqr_mailbot.domain.model import SYNTHETIC_DOMAIN, Address, Attachment, Classification, Mail, State, Ticket, Verdict
+from pqr_mailbot.domain.screen import Screening
+
+REF, NEXT = "PQR-2026-000001", "PQR-2026-000002"
+CLUE = Clue("subject", REF, REF)
+SITUATION = Situation(next_reference=NEXT, next_owner=LUZ.address)
+
+
+def decided(
+    trust: str = "newcomer",
+    case: Ticket | None = None,
+    message: Mail | None = None,
+    kind: Classification = CLAIM,
+    author: Address = CLARA,
+    situation: Situation = SITUATION,
+    **more: Any,
+) -> list[Effect]:
+    identity = Identity(author, trust, CLUE if case or trust == "stranger" else None, case, **more)  # type: ignore[arg-type]
+    return on_mail(
+        Occasion(message or mail(author), NOW, "El café llegó vencido.", identity, kind), situation, DESK, NOW
+    )
+
+
+def told(effects: list[Effect]) -> list[str]:
+    """Each effect in a word or two; history lines are left out."""
+    words = {
+        "OpenTicket": lambda e: f"open {e.reference}",
+        "RecordMessage": lambda e: f"{e.direction} {e.reference}",
+        "MoveTicket": lambda e: f"move {e.state}",
+        "AssignTicket": lambda e: f"assign {e.owner}",
+        "LinkTickets": lambda e: f"link {e.other}",
+        "QueueLetter": lambda e: f"{e.letter}>{e.recipient.address}",
+        "CloseInbound": lambda e: e.state,
+    }
+    return [words[type(e).__name__](e) for e in effects if not isinstance(e, NoteEvent)]
+
+
+ACK, TELL_LUZ, TELL_ANA = (
+    "acknowledgement>clara@correo.test",
+    "notification>luz@lohas.test",
+    "notification>ana@lohas.test",
+)
+
+
+@pytest.mark.parametrize(
+    ("trust", "case", "more", "effects"),
+    [
+        ("newcomer", None, {}, [f"open {NEXT}", f"in {NEXT}", ACK, TELL_LUZ, "done"]),
+        ("customer", ticket(), {}, [f"in {REF}", TELL_ANA, "done"]),
+        ("participant", ticket(), {}, [f"in {REF}", TELL_ANA, "done"]),
+        ("addressed", ticket(), {}, [f"in {REF}", TELL_ANA, "done"]),
+        ("customer", ticket(state=State.WAITING), {}, [f"in {REF}", "move open", TELL_ANA, "done"]),
+        ("customer", ticket(state=State.RESOLVED), {}, [f"in {REF}", "move open", TELL_ANA, "done"]),
+        ("customer", ticket(state=State.OPEN), {}, [f"in {REF}", TELL_ANA, "done"]),
+        (
+            "customer",
+            ticket(state=State.CLOSED),
+            {},
+            [f"open {NEXT}", f"in {NEXT}", f"link {REF}", ACK, TELL_LUZ, "done"],
+        ),
+        ("customer", ticket(owner="se.fue@lohas.test"), {}, [f"in {REF}", "assign luz@lohas.test", TELL_LUZ, "done"]),
+        ("customer", ticket(owner=None), {}, [f"in {REF}", "assign luz@lohas.test", TELL_LUZ, "done"]),
+        ("stranger", None, {"linked": REF}, [f"open {NEXT}", f"in {NEXT}", f"link {REF}", ACK, TELL_LUZ, "done"]),
+        ("staff", ticket(), {}, [f"note {REF}", "done"]),
+        ("staff", None, {}, ["done"]),
+    ],
+)
+def test_a_persons_mail(trust: str, case: Ticket | None, more: dict[str, Any], effects: list[str]) -> None:
+    assert told(decided(trust, case, **more)) == effects
+
+
+def test_an_urgent_case_is_told_to_level_two_at_once() -> None:
+    urgent = Classification("queja", 0.95, ("salud",), urgent=True)
+    assert told(decided(kind=urgent))[-3:] == [TELL_LUZ, "notification>coordinacion@lohas.test", "done"]
+
+
+def letter(effects: list[Effect], name: str) -> QueueLetter:
+    return next(e for e in effects if isinstance(e, QueueLetter) and e.letter == name)
+
+
+def opened(effects: list[Effect]) -> OpenTicket:
+    return next(e for e in effects if isinstance(e, OpenTicket))
+
+
+@pytest.mark.parametrize(
+    ("received", "due_on"),
+    [
+        (datetime(2026, 6, 1, 15, 42, tzinfo=UTC), date(2026, 6, 24)),
+        (datetime(2026, 7, 1, 15, 0, tzinfo=UTC), date(2026, 7, 24)),
+        (datetime(2026, 6, 6, 4, 50, tzinfo=UTC), date(2026, 7, 1)),  # Friday 23:50 in Bogotá, already Saturday in UTC
+        (datetime(2026, 6, 7, 17, 0, tzinfo=UTC), date(2026, 7, 1)),  # a Sunday
+    ],
+)
+def test_the_promised_date_counts_from_the_receipt(received: datetime, due_on: date) -> None:
+    identity = Identity(CLARA, "newcomer")
+    effects = on_mail(
+        Occasion(mail(), received, "", identity, Classification("queja", 0.99)), SITUATION, DESK, received
+    )
+    assert opened(effects).due_on == letter(effects, "acknowledgement").facts["due_on"] == due_on
+
+
+@pytest.mark.parametrize(
+    ("kind", "days"),
+    [
+        (Classification("reclamo", 0.95), 15),
+        (Classification("habeas_data", 0.95), 10),
+        (Classification("felicitacion", 0.95), 5),
+        (Classification("solicitud", 0.5, scores={"solicitud": 0.5, "derecho_de_peticion": 0.3}), 10),
+        (Classification("solicitud", 0.5, scores={"solicitud": 0.5, "derecho_de_peticion": 0.2}), 15),
+        (Classification("solicitud", 0.5, scores={"solicitud": 0.5, "felicitacion": 0.4}), 15),
+    ],
+)
+def test_when_unsure_the_shortest_likely_term_counts(kind: Classification, days: int) -> None:
+    assert opened(decided(kind=kind)).business_days == days
+
+
+def test_the_acknowledgement_says_what_it_must_and_never_the_body() -> None:
+    message = mail(attachments=(Attachment("foto.jpg", "image/jpeg", 10),), text="SECRETO")
+    facts = letter(decided(message=message), "acknowledgement").facts
+    assert facts["reference"] == NEXT
+    assert (facts["received_on"], facts["received_hour"]) == (date(2026, 6, 1), "10:42")
+    assert (facts["type_name"], facts["certain"], facts["is_claim"]) == ("reclamo", True, True)
+    assert facts["attachments"] == ["foto.jpg"]
+    assert facts["skipped"] == [
+        {"date": date(2026, 6, 8), "name": "Corpus Christi"},
+        {"date": date(2026, 6, 15), "name": "Sagrado Corazón"},
+    ]
+    assert "SECRETO" not in str(facts) and "café llegó" not in str(facts)
+
+
+@pytest.mark.parametrize(
+    ("message", "answers", "thread"),
+    [
+        (mail(message_id="<a@x>", references=("<r@x>",)), "<a@x>", ("<r@x>",)),
+        (mail(message_id=f"<0123@{SYNTHETIC_DOMAIN}>"), "", ()),  # a mail without Message-ID: nobody knows ours
+    ],
+)
+def test_the_acknowledgement_answers_the_customers_mail(message: Mail, answers: str, thread: tuple[str, ...]) -> None:
+    found = letter(decided(message=message), "acknowledgement")
+    assert (found.answers, found.thread, found.automatic) == (answers, thread, "auto-replied")
+
+
+def test_who_asks_for_no_automatic_answer_gets_none_and_the_agent_is_told() -> None:
+    effects = decided(message=mail(headers={"X-Auto-Response-Suppress": "All"}))
+    assert ACK not in told(effects)
+    assert "acuse" in str(letter(effects, "notification").facts["warning"])
+
+
+def test_a_reply_to_on_the_opening_mail_is_for_human_answers() -> None:
+    effects = decided(message=mail(reply_to=(DIEGO,)))
+    assert opened(effects).reply_address == DIEGO.address
+    assert letter(effects, "acknowledgement").recipient == CLARA
+
+
+def test_a_machines_mail_is_set_aside_and_nothing_is_sent() -> None:
+    (closing,) = on_machine(Screening(Verdict.AUTO_REPLY, "auto_submitted", "Auto-Submitted: auto-replied"), REF)
+    assert isinstance(closing, CloseInbound)
+    assert (closing.state, closing.verdict, closing.reference) == ("set_aside", "auto_reply", REF)
+
+
+def test_a_duplicate_changes_nothing() -> None:
+    (closing,) = on_duplicate(7, Verdict.PERSON, REF)
+    assert isinstance(closing, CloseInbound)
+    assert (closing.state, closing.reference, closing.reason) == ("done", REF, "duplicate of inbound 7")
+
+
+def test_old_mail_shown_again_is_set_aside() -> None:
+    assert predates([NOW, NOW - timedelta(days=3)], NOW - timedelta(days=2))
+    assert not predates([NOW], NOW - timedelta(days=2))
+    (closing,) = on_rescan()
+    assert isinstance(closing, CloseInbound) and (closing.state, closing.verdict) == ("set_aside", "rescan")
+
+
+# -- fuses -----------------------------------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+
+
+def test_too_many_acknowledgements_to_one_person_go_later() -> None:
+    recent = tuple(NOW - timedelta(hours=n) for n in (5, 4, 3, 2, 1))
+    effects = decided(situation=replace(SITUATION, recent_acknowledgements=recent))
+    assert letter(effects, "acknowledgement").not_before == recent[0] + DAY
+    assert letter(effects, "notification").not_before == NOW  # the agent is told at once all the same
+
+
+@given(st.integers(1, 6), st.lists(st.timedeltas(timedelta(0), timedelta(hours=30)), max_size=40))
+def test_never_more_than_the_limit_in_any_window_and_none_is_dropped(limit: int, gaps: list[timedelta]) -> None:
+    now, times = NOW, list[datetime]()
+    for gap in gaps:
+        now += gap
+        times.append(paced(times[-limit:], limit, DAY, now))
+        assert times[-1] >= now
+    assert times == sorted(times)
+    assert all(later - earlier >= DAY for earlier, later in zip(times, times[limit:], strict=False))
+
+
+# -- laws ------------------------------------------------------------------------------------------------------------
+
+TRUSTS = st.sampled_from(["customer", "participant", "addressed", "staff", "stranger", "newcomer"])
+CASES = st.none() | st.builds(
+    ticket, state=st.sampled_from(State), owner=st.sampled_from([None, ANA.address, "x@y.test"]), urgent=st.booleans()
+)
+KINDS = st.builds(Classification, st.sampled_from(list(POLICY.types)), st.floats(0, 1), urgent=st.booleans())
+MAILS = st.builds(
+    mail,
+    st.sampled_from([CLARA, DIEGO]),
+    st.text(max_size=30),
+    headers=st.sampled_from([{}, {"X-Auto-Response-Suppress": "All"}]),
+    complete=st.booleans(),
+)
+
+
+@given(TRUSTS, CASES, MAILS, KINDS)
+def test_laws(trust: str, case: Ticket | None, message: Mail, kind: Classification) -> None:
+    if (trust == "newcomer") is (case is not None) and trust != "stranger":
+        case = None if trust == "newcomer" else ticket()
+    if trust == "stranger":
+        case = None
+    linked = {"linked": REF} if trust == "stranger" else {}
+    effects = decided(trust, case, message, kind, message.sender or CLARA, **linked)
+    closings = [e for e in effects if isinstance(e, CloseInbound)]
+    letters = [e for e in effects if isinstance(e, QueueLetter)]
+    assert closings == effects[-1:]  # exactly one, and last
+    for one in letters:
+        assert one.recipient.address not in POLICY.office.addresses  # never a letter to ourselves
+        assert one.letter == "acknowledgement" or POLICY.is_staff(
+            one.recipient.address
+        )  # nothing internal to customers
+    acknowledgements = [one for one in letters if one.letter == "acknowledgement"]
+    assert len(acknowledgements) <= len([e for e in effects if isinstance(e, OpenTicket)]) <= 1
+    assert not (trust == "staff" and letters)  # a colleague's mail sends nothing
+    assert all(e.direction == "note" for e in effects if isinstance(e, RecordMessage)) or trust != "staff"
