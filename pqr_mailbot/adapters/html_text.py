@@ -1,0 +1,146 @@
+"""HTML of a mail -> the text a person would read, in linear time whatever was sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from selectolax.lexbor import LexborHTMLParser
+
+MAX_HTML = 2_000_000  # characters; the rest is cut off
+MAX_DEPTH = 200  # open elements; tree builders walk them for each tag, so unbounded depth would cost its square
+
+# What stands in the text while the tree is still needed. Control characters cannot come from the mail: they are
+# dropped first, and character references to them are dropped too.
+_BREAK, _LINE, _PARAGRAPH, _CELL = "\x1e", "\x03", "\x04", "\x1f"  # line break; new line; blank line; next cell
+_QUOTE, _UNQUOTE, _HIDE, _SHOW = "\x1c", "\x1d", "\x01", "\x02"
+
+_LINE_MARKS = frozenset((_BREAK, _LINE, _PARAGRAPH, _QUOTE, _UNQUOTE))
+
+_TOKEN = re.compile(
+    r"<!--.*?(?:-->|\Z)"
+    r"|<(?P<dropped>script|style|title|template)\b[^>]*>.*?(?:</(?P=dropped)\s*>|\Z)"
+    r"|<(?P<closing>/?)(?P<name>[a-z][a-z0-9:_-]*+)"
+    r"""(?P<attributes>(?:[^"'>]++|"[^"<>]*+"|'[^'<>]*+'|"[^"]{0,500}+"|'[^']{0,500}+'|["'])*+)>?"""
+    r"|<[!?/][^>]*>?",
+    re.IGNORECASE | re.DOTALL,
+)
+_HIDDEN = re.compile(
+    r"""(?:^|\s)hidden(?=\s|=|/|$)|display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden"""
+    r"""|mso-hide\s{0,9}:\s{0,9}all|font-size\s{0,9}:\s{0,9}0(?:px|pt|em|%)?\s{0,9}(?=[;!"']|$)""",
+    re.IGNORECASE,
+)
+_CITED = re.compile(r"""type\s{0,9}=\s{0,9}["']?cite|gmail_quote""", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL_REFERENCE = re.compile(
+    r"&#(?:x0*+(?:[1-8bcef]|1[0-9a-f]|7f)(?![0-9a-f])|0*+(?:[1-8]|1[124-9]|2[0-9]|3[01]|127)(?![0-9]));?", re.IGNORECASE
+)
+_BLOCK = re.compile(
+    "address|article|aside|blockquote|center|dd|div|dl|dt|fieldset|figure|footer|form|h[1-6]|header|li|main|nav|ol|p|pre"
+    "|section|table|tbody|tfoot|thead|tr|ul"
+)
+_PARAGRAPH_BLOCK = re.compile("blockquote|h[1-6]|ol|p|pre|table|ul")  # shown with space around them
+_VOID = re.compile("area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr")
+_SELF_CLOSING = frozenset({"p", "li"})  # opened again, they close the one before: they cannot nest by themselves
+
+
+def html_text(html: str) -> str:
+    """The readable text of `html`: one line a block, hidden parts, scripts and styles left out, links by their words.
+
+    Quoted blocks as mail clients mark them (blockquote of type cite, Gmail's) come out with "> " before each line,
+    as in a text mail, so that one set of rules recognises quotes in both.
+    """
+    plain = _CONTROL_REFERENCE.sub(" ", _CONTROL.sub("", html[:MAX_HTML]))
+    tree = LexborHTMLParser(f"<body>{''.join(_tamed(plain))}</body>")
+    if tree.body is None:
+        return ""
+    for selector, before, after in ((".h", _HIDE, _SHOW), (".q", _QUOTE, _UNQUOTE)):
+        for node in tree.css(selector):
+            node.insert_before(before)
+            node.insert_after(after)
+    return _laid_out(_shown(tree.body.text(deep=True)))
+
+
+def _tamed(html: str) -> Iterator[str]:
+    """The same HTML with nothing in it that a tree builder could choke on.
+
+    Formatting elements (which are built again in each paragraph), tables (whose strays are moved about) and attributes
+    (compared with one another) cost the square of a hostile input's length. None of them says what is readable, so
+    only four kinds of element are left, with at most one attribute, and not too many inside one another.
+    """
+    position, opened, preformatted = 0, list[str](), 0
+    for token in _TOKEN.finditer(html):
+        yield _text(html[position : token.start()], preformatted > 0)
+        position = token.end()
+        name, closing = (token["name"] or "").lower(), bool(token["closing"])
+        if name == "pre":
+            preformatted = max(0, preformatted - 1) if closing else preformatted + 1
+        if name:
+            yield from _tag(name, closing, token["attributes"], opened)
+    yield _text(html[position:], preformatted > 0)
+
+
+def _tag(name: str, closing: bool, attributes: str, opened: list[str]) -> Iterator[str]:
+    """What stands for one tag; `opened` are the elements open now and is kept up to date."""
+    yield _mark(name)
+    if _VOID.fullmatch(name):
+        return
+    element = name if name in _SELF_CLOSING else "div" if _BLOCK.fullmatch(name) else "span"
+    if closing:
+        if opened and opened[-1] == element:
+            opened.pop()
+        yield f"</{element}>"
+    elif len(opened) < MAX_DEPTH:
+        if element not in _SELF_CLOSING:
+            opened.append(element)
+        yield f"<{element}{_class(name, attributes)}>"
+
+
+def _mark(name: str) -> str:
+    if _BLOCK.fullmatch(name):
+        return _PARAGRAPH if _PARAGRAPH_BLOCK.fullmatch(name) else _LINE
+    if name in ("td", "th"):
+        return _CELL
+    return {"br": _BREAK, "hr": _LINE}.get(name, "")
+
+
+def _class(name: str, attributes: str) -> str:
+    if not attributes:
+        return ""
+    if _HIDDEN.search(attributes):
+        return " class=h"
+    return " class=q" if name == "blockquote" and _CITED.search(attributes) else ""
+
+
+def _text(text: str, preformatted: bool) -> str:
+    text = text.replace("<", "&lt;")
+    return text.replace("\n", _BREAK) if preformatted else text
+
+
+def _shown(text: str) -> str:
+    """`text` without what lies between the marks of hidden parts, which may lie in one another."""
+    depth, shown = 0, list[str]()
+    for piece in re.split(f"([{_HIDE}{_SHOW}])", text):
+        if piece == _HIDE:
+            depth += 1
+        elif piece == _SHOW:
+            depth -= 1
+        elif depth == 0:
+            shown.append(piece)
+    return "".join(shown)
+
+
+def _laid_out(text: str) -> str:
+    """Lines from marks: white space as a browser shows it, quote marks before quoted lines, one blank line at most."""
+    quoted, line, lines = 0, "", [""]
+    for piece in re.split(f"([{_BREAK}{_LINE}{_PARAGRAPH}{_QUOTE}{_UNQUOTE}])", text):
+        if piece not in _LINE_MARKS:
+            line = " ".join(piece.replace("\u200b", "").replace(_CELL, " ").split())
+            continue
+        if line:
+            lines.append("> " * min(quoted, 9) + line)
+        if lines[-1] and (piece == _PARAGRAPH or (piece == _BREAK and not line)):
+            lines.append("")
+        line = ""
+        quoted += (piece == _QUOTE) - (piece == _UNQUOTE)
+    return "\n".join([*lines, line]).strip("\n")
