@@ -1,0 +1,218 @@
+"""The schema, step by step. Steps are only ever added; each runs once, in one transaction with its own record."""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlite_utils import Database, Migrations
+
+from pqr_mailbot.adapters.tokens import new_key
+
+migrations = Migrations("pqr_mailbot")
+
+
+@migrations()
+def m001_the_desk(db: Database) -> None:
+    """Instants are UTC text of one width (they sort as they are), days are ISO dates of the office's zone."""
+    for statement in _THE_DESK:
+        db.execute(statement)
+    db.execute("INSERT INTO signing_key (key) VALUES (?)", [new_key()])
+    db.execute("INSERT INTO fact (name, value) VALUES ('store_id', ?)", [secrets.token_hex(8)])
+
+
+# What every list of states below says is said in domain.model too; a test compares them.
+_THE_DESK = (
+    """CREATE TABLE signing_key (
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL
+    ) STRICT""",
+    # Single facts about the desk itself: when it began to read the mailbox, which store this is.
+    """CREATE TABLE fact (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT""",
+    # How it stands with each provider. Kept here so that a restart neither forgets a back-off nor hammers a login.
+    """CREATE TABLE provider (
+        name TEXT PRIMARY KEY CHECK (name IN ('imap', 'smtp')),
+        last_success_at TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        failing_since TEXT,
+        next_attempt_at TEXT,
+        refused TEXT NOT NULL DEFAULT '',  -- a short mark of the secret that a login was refused with
+        problem TEXT
+    ) STRICT""",
+    """CREATE TABLE mailbox_cursor (
+        mailbox TEXT PRIMARY KEY,
+        uidvalidity INTEGER NOT NULL,
+        last_uid INTEGER NOT NULL,
+        last_fetch_at TEXT NOT NULL,
+        renumbered_after TEXT,  -- the last good fetch before the latest change of UIDVALIDITY,
+        renumbered_below INTEGER NOT NULL DEFAULT 0  -- and the UID below which mail was there at that change
+    ) STRICT""",
+    """CREATE TABLE inbound (
+        id INTEGER PRIMARY KEY,
+        mailbox TEXT NOT NULL,
+        uidvalidity INTEGER NOT NULL,
+        uid INTEGER NOT NULL,
+        received_at TEXT NOT NULL,  -- INTERNALDATE: the legal instant of receipt (Ley 527/1999 art. 24)
+        stored_at TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        complete INTEGER NOT NULL DEFAULT 1 CHECK (complete IN (0, 1)),
+        raw BLOB NOT NULL,  -- zstd
+        sha256 TEXT NOT NULL,  -- of the raw mail
+        suspect_before TEXT,  -- with any date before this it is old mail shown again; NULL: simply new
+        state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'done', 'set_aside', 'failed')),
+        as_person INTEGER NOT NULL DEFAULT 0 CHECK (as_person IN (0, 1)),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        message_id TEXT,
+        content_key TEXT,  -- keyed hash of the content: recognises the mail after its erasure too
+        sender TEXT,
+        subject TEXT,
+        verdict TEXT,
+        reason TEXT,
+        reference TEXT REFERENCES ticket (reference),
+        trail TEXT,  -- JSON: how the decision came about
+        error TEXT,
+        UNIQUE (mailbox, uidvalidity, uid)
+    ) STRICT""",
+    "CREATE INDEX inbound_waiting ON inbound (id) WHERE state = 'new'",
+    "CREATE INDEX inbound_identity ON inbound (message_id, content_key)",
+    "CREATE INDEX inbound_reference ON inbound (reference)",
+    "CREATE INDEX inbound_state ON inbound (state)",
+    """CREATE TABLE person (
+        address TEXT PRIMARY KEY,  -- lower case
+        name TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    # The counter moves only together with the ticket that takes the number: no holes.
+    """CREATE TABLE reference_counter (
+        year INTEGER PRIMARY KEY,
+        last INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE ticket (
+        id INTEGER PRIMARY KEY,
+        reference TEXT NOT NULL UNIQUE,
+        year INTEGER NOT NULL,
+        number INTEGER NOT NULL CHECK (number > 0),
+        type TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'open', 'waiting', 'resolved', 'closed')),
+        subject TEXT NOT NULL,
+        customer TEXT NOT NULL REFERENCES person (address),
+        reply_address TEXT,
+        owner TEXT,
+        level INTEGER NOT NULL DEFAULT 1 CHECK (level > 0),
+        urgent INTEGER NOT NULL DEFAULT 0 CHECK (urgent IN (0, 1)),
+        classification TEXT NOT NULL,  -- JSON: confidence, urgency, evidence, scores
+        opened_at TEXT NOT NULL,
+        business_days INTEGER NOT NULL CHECK (business_days >= 0),
+        due_on TEXT NOT NULL,
+        acknowledged_at TEXT,
+        first_answered_at TEXT,
+        resolved_at TEXT,
+        closed_at TEXT,
+        UNIQUE (year, number)
+    ) STRICT""",
+    "CREATE INDEX ticket_customer ON ticket (customer, id)",
+    "CREATE INDEX ticket_owner ON ticket (owner, id)",
+    "CREATE INDEX ticket_live ON ticket (due_on) WHERE state NOT IN ('resolved', 'closed')",
+    "CREATE INDEX ticket_state ON ticket (state)",
+    """CREATE TABLE participant (
+        reference TEXT NOT NULL REFERENCES ticket (reference),
+        address TEXT NOT NULL,
+        PRIMARY KEY (reference, address)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE ticket_link (
+        reference TEXT NOT NULL REFERENCES ticket (reference),
+        other TEXT NOT NULL REFERENCES ticket (reference),
+        PRIMARY KEY (reference, other),
+        CHECK (reference < other)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        reference TEXT REFERENCES ticket (reference),
+        letter TEXT NOT NULL,
+        recipient TEXT NOT NULL,
+        sender TEXT NOT NULL,  -- of the envelope
+        automatic INTEGER NOT NULL CHECK (automatic IN (0, 1)),
+        message_id TEXT NOT NULL UNIQUE,
+        token TEXT NOT NULL UNIQUE,
+        raw BLOB NOT NULL,  -- rendered when queued: every attempt sends the same bytes
+        state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sending', 'sent', 'uncertain', 'dead')),
+        created_at TEXT NOT NULL,
+        not_before TEXT NOT NULL,
+        next_attempt_at TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        interrupted INTEGER NOT NULL DEFAULT 0,  -- times a crash left it in sending: it may have gone twice
+        sent_at TEXT,
+        smtp_reply TEXT,
+        error TEXT
+    ) STRICT""",
+    "CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE state = 'queued'",
+    "CREATE INDEX outbox_state ON outbox (state)",
+    "CREATE INDEX outbox_to ON outbox (recipient, letter, not_before)",
+    "CREATE INDEX outbox_automatic ON outbox (not_before) WHERE automatic",
+    "CREATE INDEX outbox_reference ON outbox (reference)",
+    """CREATE TABLE message (
+        id INTEGER PRIMARY KEY,
+        reference TEXT NOT NULL REFERENCES ticket (reference),
+        direction TEXT NOT NULL CHECK (direction IN ('in', 'out', 'note')),
+        letter TEXT,
+        author TEXT NOT NULL,
+        author_name TEXT NOT NULL DEFAULT '',
+        recipients TEXT NOT NULL,  -- JSON list
+        subject TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        text TEXT NOT NULL,
+        full_text TEXT NOT NULL,
+        attachments TEXT NOT NULL DEFAULT '[]',  -- JSON list; the bytes stay in the raw mail
+        verified INTEGER CHECK (verified IN (0, 1)),
+        inbound_id INTEGER REFERENCES inbound (id),
+        outbox_id INTEGER REFERENCES outbox (id)
+    ) STRICT""",
+    "CREATE INDEX message_reference ON message (reference, id)",
+    "CREATE INDEX message_message_id ON message (message_id)",
+    """CREATE VIRTUAL TABLE message_fts USING fts5 (
+        subject, full_text, content = 'message', content_rowid = 'id', tokenize = "unicode61 remove_diacritics 2"
+    )""",
+    """CREATE TRIGGER message_inserted AFTER INSERT ON message BEGIN
+        INSERT INTO message_fts (rowid, subject, full_text) VALUES (new.id, new.subject, new.full_text);
+    END""",
+    """CREATE TRIGGER message_deleted AFTER DELETE ON message BEGIN
+        INSERT INTO message_fts (message_fts, rowid, subject, full_text)
+        VALUES ('delete', old.id, old.subject, old.full_text);
+    END""",
+    """CREATE TRIGGER message_changed AFTER UPDATE OF subject, full_text ON message BEGIN
+        INSERT INTO message_fts (message_fts, rowid, subject, full_text)
+        VALUES ('delete', old.id, old.subject, old.full_text);
+        INSERT INTO message_fts (rowid, subject, full_text) VALUES (new.id, new.subject, new.full_text);
+    END""",
+    # Append-only. Personal fields enter the hash as salted commitments: erasing a value and its salt (both to NULL)
+    # leaves the chain whole.
+    """CREATE TABLE ticket_event (
+        id INTEGER PRIMARY KEY,
+        reference TEXT REFERENCES ticket (reference),
+        at TEXT NOT NULL,
+        actor TEXT,
+        event TEXT NOT NULL,
+        detail TEXT,
+        salt BLOB,
+        actor_commitment TEXT NOT NULL,
+        detail_commitment TEXT NOT NULL,
+        previous_hash TEXT NOT NULL,
+        hash TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    "CREATE INDEX ticket_event_reference ON ticket_event (reference, id)",
+    """CREATE TRIGGER ticket_event_kept BEFORE DELETE ON ticket_event BEGIN
+        SELECT RAISE(ABORT, 'history is append-only');
+    END""",
+    """CREATE TRIGGER ticket_event_unchanged BEFORE UPDATE ON ticket_event
+    WHEN new.id IS NOT old.id OR new.reference IS NOT old.reference OR new.at IS NOT old.at
+        OR new.event IS NOT old.event OR new.actor_commitment IS NOT old.actor_commitment
+        OR new.detail_commitment IS NOT old.detail_commitment OR new.previous_hash IS NOT old.previous_hash
+        OR new.hash IS NOT old.hash OR coalesce(new.actor, '') NOT IN ('', coalesce(old.actor, ''))
+        OR coalesce(new.detail, '') NOT IN ('', coalesce(old.detail, ''))
+        OR (new.salt IS NOT NULL AND new.salt IS NOT old.salt)
+    BEGIN
+        SELECT RAISE(ABORT, 'history is append-only');
+    END""",
+)

@@ -1,0 +1,682 @@
+"""The ticket store: all the SQL that changes it, and what decisions read from it.
+
+One thread owns a Store; what people read is in `sqlite_views`. Every change happens inside `transaction()`, which is
+BEGIN IMMEDIATE: a deferred one that reads and then writes fails at once when another process wrote in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import zstandard
+from sqlite_utils import Database
+
+from pqr_mailbot.adapters.migrations import migrations
+from pqr_mailbot.adapters.tokens import Signer, token_in
+from pqr_mailbot.domain.decide import Earlier
+from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
+from pqr_mailbot.domain.identify import KnownId
+from pqr_mailbot.domain.model import Address, Classification, Evidence, Mail, State, Ticket
+from pqr_mailbot.domain.reference import format_reference
+
+BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
+
+
+class StoreProblem(Exception):
+    """The store cannot be used; the text says which file and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawMail:
+    """A mail as fetched. `raw` may be only its beginning when `complete` is False; `size` is the server's."""
+
+    uid: int
+    received_at: datetime
+    size: int
+    raw: bytes
+    complete: bool = True
+    suspect_before: datetime | None = None  # with any date before this it is old mail shown again
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A stored mail waiting to be handled."""
+
+    id: int
+    received_at: datetime
+    raw: bytes
+    complete: bool
+    as_person: bool
+    attempts: int
+    suspect_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a mailbox has been read."""
+
+    uidvalidity: int
+    last_uid: int
+    last_fetch_at: datetime
+    renumbered_after: datetime | None = None
+    renumbered_below: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DueLetter:
+    """An outbox row claimed for sending."""
+
+    id: int
+    letter: str
+    reference: str | None
+    recipient: str
+    sender: str
+    raw: bytes
+    attempts: int  # this one included
+    not_before: datetime  # when it was first due
+    due: datetime  # when this attempt was
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedLetter:
+    """A letter as it goes into the outbox: finished bytes and what must be known of it."""
+
+    letter: str
+    reference: str | None
+    recipient: str
+    sender: str
+    automatic: bool
+    message_id: str
+    token: str
+    raw: bytes
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """How it stands with the IMAP or SMTP server."""
+
+    failures: int
+    next_attempt_at: datetime | None
+    refused: str  # the mark of the secret it refused; "" when a login was not what failed
+
+
+def stamp(instant: datetime) -> str:
+    """UTC text of one width, so that it sorts as it is."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _maybe(text: str | None) -> datetime | None:
+    return instant(text) if text else None
+
+
+class Store:
+    """The open store. Use `Store.open` (the daemon: creates, migrates) or `Store.attach` (a command beside it)."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self.db = Database(connection, execute_plugins=False)
+        self._deflate = zstandard.ZstdCompressor(level=3)
+        self._inflate = zstandard.ZstdDecompressor()
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path, now: datetime) -> Store:
+        """Creates the store (mode 0600) when there is none, brings its schema up to date, after a backup.
+
+        Raises StoreProblem. The caller holds `only_daemon`.
+        """
+        with _one_line(path):
+            fresh = not path.exists()
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
+            store = cls(_connect(path), path)
+            store.db.conn.execute("PRAGMA journal_mode = WAL")
+            store._refuse_newer()
+            if pending := migrations.pending(store.db):
+                if not fresh:
+                    store.copy_to(path.with_name(f"{path.name}.before-{pending[0].name}-{now:%Y%m%d%H%M%S}"))
+                migrations.apply(store.db)
+            return store
+
+    @classmethod
+    def attach(cls, path: Path) -> Store:
+        """Opens a store that a daemon has made, to change it beside the daemon. Raises StoreProblem."""
+        if not path.exists():
+            raise StoreProblem(f"{path}: no store yet; `pqr-mailbot run` makes it")
+        with _one_line(path):
+            store = cls(_connect(path), path)
+            store._refuse_newer()
+            if migrations.pending(store.db):
+                raise StoreProblem(
+                    f"{path}: the store is of an older version; starting the daemon brings it up to date"
+                )
+            return store
+
+    def _refuse_newer(self) -> None:
+        known = {migration.name for migration in migrations._migrations}  # no public list of names
+        newer = [step.name for step in migrations.applied(self.db) if step.name not in known]
+        if newer:
+            raise StoreProblem(f"{self.path}: written by a newer version of pqr-mailbot (schema step {newer[-1]})")
+
+    def close(self) -> None:
+        self.db.conn.close()
+
+    def copy_to(self, target: Path) -> None:
+        """An online copy, safe beside other connections; mode 0600."""
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        copy = sqlite3.connect(target)
+        try:
+            self.db.conn.backup(copy)
+        finally:
+            copy.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One immediate transaction: all of it or nothing. Waits for another writer, then raises OperationalError."""
+        connection = self.db.conn
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction that may fail alone."""
+        with self.db.atomic():
+            yield
+
+    def signer(self) -> Signer:
+        return Signer(self._one("SELECT key FROM signing_key ORDER BY id DESC LIMIT 1")["key"])
+
+    def version(self) -> int:
+        """Changes whenever another connection has written."""
+        return int(self.db.conn.execute("PRAGMA data_version").fetchone()[0])
+
+    # -- the mailbox -----------------------------------------------------------------------------------------------
+
+    def cursor(self, mailbox: str) -> Cursor | None:
+        row = self._first("SELECT * FROM mailbox_cursor WHERE mailbox = ?", mailbox)
+        if row is None:
+            return None
+        return Cursor(
+            row["uidvalidity"], row["last_uid"], instant(row["last_fetch_at"]), _maybe(row["renumbered_after"]),
+            row["renumbered_below"],
+        )  # fmt: skip
+
+    def begin_mailbox(self, mailbox: str, uidvalidity: int, last_uid: int, now: datetime) -> None:
+        """The first time: reading goes on above `last_uid`."""
+        self._run(
+            "INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at) VALUES (?, ?, ?, ?)",
+            mailbox, uidvalidity, last_uid, stamp(now),
+        )  # fmt: skip
+
+    def renumber_mailbox(self, mailbox: str, uidvalidity: int, uidnext: int, now: datetime) -> None:
+        """The server renumbered the mailbox: everything is read anew, what lies below `uidnext` with suspicion."""
+        self._run(
+            """UPDATE mailbox_cursor SET renumbered_after = last_fetch_at, renumbered_below = ?, uidvalidity = ?,
+            last_uid = 0, last_fetch_at = ? WHERE mailbox = ?""",
+            uidnext, uidvalidity, stamp(now), mailbox,
+        )  # fmt: skip
+
+    def store_mail(self, mailbox: str, cursor: Cursor, mails: Sequence[RawMail], last_uid: int, now: datetime) -> int:
+        """Keeps raw mails and moves the cursor to `last_uid`, in one go. Returns how many were new by their UID."""
+        before = self.db.conn.total_changes
+        self.db.conn.executemany(
+            """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
+                suspect_before)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
+            [
+                (
+                    mailbox, cursor.uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size,
+                    mail.complete, self._deflate.compress(mail.raw), hashlib.sha256(mail.raw).hexdigest(),
+                    stamp(mail.suspect_before) if mail.suspect_before else None,
+                )
+                for mail in mails
+            ],
+        )  # fmt: skip
+        kept = self.db.conn.total_changes - before
+        self._run(
+            "UPDATE mailbox_cursor SET last_uid = max(last_uid, ?), last_fetch_at = ? WHERE mailbox = ?",
+            last_uid, stamp(now), mailbox,
+        )  # fmt: skip
+        return kept
+
+    def stored_uids(self, mailbox: str, uidvalidity: int, uids: Sequence[int]) -> list[int]:
+        """Those of the UIDs whose mail is safely here."""
+        return [
+            row["uid"]
+            for row in self._all(
+                """SELECT uid FROM inbound WHERE mailbox = ? AND uidvalidity = ?
+                AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid""",
+                mailbox, uidvalidity, json.dumps(list(uids)),
+            )
+        ]  # fmt: skip
+
+    def fact(self, name: str) -> str | None:
+        row = self._first("SELECT value FROM fact WHERE name = ?", name)
+        return row["value"] if row else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        self._run(
+            "INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value
+        )
+
+    # -- providers -------------------------------------------------------------------------------------------------
+
+    def provider(self, name: str) -> Provider:
+        row = self._first("SELECT * FROM provider WHERE name = ?", name)
+        return (
+            Provider(row["failures"], _maybe(row["next_attempt_at"]), row["refused"]) if row else Provider(0, None, "")
+        )
+
+    def provider_problem(self, name: str) -> str | None:
+        """What is wrong with it now, None when all is well."""
+        row = self._first("SELECT problem FROM provider WHERE name = ?", name)
+        return row["problem"] if row else None
+
+    def provider_well(self, name: str, now: datetime) -> None:
+        self._run(
+            """INSERT INTO provider (name, last_success_at) VALUES (?, ?) ON CONFLICT DO UPDATE SET
+            last_success_at = excluded.last_success_at, failures = 0, failing_since = NULL, next_attempt_at = NULL,
+            refused = '', problem = NULL""",
+            name, stamp(now),
+        )  # fmt: skip
+
+    def provider_failed(self, name: str, problem: str, next_attempt_at: datetime, refused: str, now: datetime) -> None:
+        self._run(
+            """INSERT INTO provider (name, failures, failing_since, next_attempt_at, refused, problem)
+            VALUES (?, 1, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+            failures = failures + 1, failing_since = coalesce(failing_since, excluded.failing_since),
+            next_attempt_at = excluded.next_attempt_at, refused = excluded.refused, problem = excluded.problem""",
+            name, stamp(now), stamp(next_attempt_at), refused, problem,
+        )  # fmt: skip
+
+    # -- inbound mail ----------------------------------------------------------------------------------------------
+
+    def last_inbound_id(self) -> int:
+        return int(self._one("SELECT coalesce(max(id), 0) AS id FROM inbound")["id"])
+
+    def waiting_ids(self, limit: int) -> list[int]:
+        return [row["id"] for row in self._all("SELECT id FROM inbound WHERE state = 'new' ORDER BY id LIMIT ?", limit)]
+
+    def inbound(self, inbound_id: int) -> Inbound:
+        row = self._one("SELECT * FROM inbound WHERE id = ?", inbound_id)
+        return Inbound(
+            row["id"], instant(row["received_at"]), self.raw_of(row["raw"]), bool(row["complete"]),
+            bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]),
+        )  # fmt: skip
+
+    def raw_of(self, blob: bytes) -> bytes:
+        return self._inflate.decompress(blob)
+
+    def count_attempt(self, inbound_id: int) -> int:
+        """Notes that a mail is about to be tried: one that kills the process leaves this trace."""
+        self._run("UPDATE inbound SET attempts = attempts + 1 WHERE id = ?", inbound_id)
+        return int(self._one("SELECT attempts FROM inbound WHERE id = ?", inbound_id)["attempts"])
+
+    def describe_inbound(self, inbound_id: int, mail: Mail, content_key: str) -> None:
+        """What the mail is, for `inbox`, whatever becomes of it."""
+        self._run(
+            "UPDATE inbound SET message_id = ?, content_key = ?, sender = ?, subject = ? WHERE id = ?",
+            mail.message_id, content_key, mail.sender.address if mail.sender else None, mail.subject, inbound_id,
+        )  # fmt: skip
+
+    def close_inbound(self, inbound_id: int, closing: CloseInbound, trail: Mapping[str, Any]) -> None:
+        self._run(
+            """UPDATE inbound SET state = ?, verdict = ?, reason = ?, reference = ?, trail = ?, error = NULL
+            WHERE id = ?""",
+            closing.state, closing.verdict, closing.reason, closing.reference,
+            json.dumps(trail, ensure_ascii=False), inbound_id,
+        )  # fmt: skip
+
+    def fail_inbound(self, inbound_id: int, error: str) -> None:
+        self._run("UPDATE inbound SET state = 'failed', error = ? WHERE id = ?", error, inbound_id)
+
+    def retry(self, inbound_id: int | None, as_person: bool) -> int:
+        """Failed mails (or one set-aside mail, as a person's) wait to be handled again. Returns how many."""
+        states = "('failed', 'set_aside')" if as_person else "('failed')"
+        where, values = (" AND id = ?", [inbound_id]) if inbound_id is not None else ("", [])
+        done = self.db.conn.execute(
+            f"""UPDATE inbound SET state = 'new', attempts = 0, as_person = max(as_person, ?)
+            WHERE state IN {states}{where}""",
+            [as_person, *values],
+        )
+        return done.rowcount
+
+    def same_mail(self, inbound_id: int, message_id: str, content_key: str) -> tuple[int, str | None] | None:
+        """The first other mail with this Message-ID and content, and the case it belongs to."""
+        row = self._first(
+            """SELECT id, reference FROM inbound WHERE message_id = ? AND content_key = ? AND id <> ? AND state <> 'new'
+            ORDER BY id LIMIT 1""",
+            message_id, content_key, inbound_id,
+        )  # fmt: skip
+        return (row["id"], row["reference"]) if row else None
+
+    # -- what a decision reads -------------------------------------------------------------------------------------
+
+    def known_ids(self, ids: Sequence[str]) -> dict[str, KnownId]:
+        """Which of these Message-IDs we know: our own letters by their token, other mail by its id."""
+        known: dict[str, KnownId] = {}
+        for said in ids:
+            token = token_in(said)
+            row = (
+                self._first("SELECT reference, recipient, letter FROM outbox WHERE token = ?", token) if token else None
+            )
+            if row:
+                is_message = self._first(
+                    "SELECT 1 FROM message WHERE outbox_id = (SELECT id FROM outbox WHERE token = ?)", token
+                )
+                known[said] = KnownId(row["reference"], row["recipient"].lower(), internal=is_message is None)
+            elif row := self._first(
+                "SELECT reference FROM message WHERE message_id = ? ORDER BY id DESC LIMIT 1", said
+            ):
+                known[said] = KnownId(row["reference"])
+        return known
+
+    def ticket(self, reference: str) -> Ticket | None:
+        row = self._first(
+            "SELECT ticket.*, person.name FROM ticket JOIN person ON person.address = customer WHERE reference = ?",
+            reference,
+        )
+        if row is None:
+            return None
+        guests = self._all("SELECT address FROM participant WHERE reference = ?", reference)
+        return Ticket(
+            reference=row["reference"],
+            state=State(row["state"]),
+            subject=row["subject"],
+            customer=Address(row["customer"], row["name"]),
+            owner=row["owner"],
+            level=row["level"],
+            urgent=bool(row["urgent"]),
+            classification=_classification(row["type"], row["classification"]),
+            opened_at=instant(row["opened_at"]),
+            business_days=row["business_days"],
+            due_on=date.fromisoformat(row["due_on"]),
+            acknowledged_at=_maybe(row["acknowledged_at"]),
+            first_answered_at=_maybe(row["first_answered_at"]),
+            resolved_at=_maybe(row["resolved_at"]),
+            closed_at=_maybe(row["closed_at"]),
+            reply_address=row["reply_address"],
+            participants=tuple(guest["address"] for guest in guests),
+        )
+
+    def next_reference(self, prefix: str, year: int) -> str:
+        """The number the next ticket of that year takes. Exact only inside the transaction that opens it."""
+        row = self._first("SELECT last FROM reference_counter WHERE year = ?", year)
+        return format_reference(prefix, year, (row["last"] if row else 0) + 1)
+
+    def turn_among(self, agents: Sequence[str]) -> str | None:
+        """Round robin: whoever has waited longest for a new case."""
+        last = {
+            agent: self._one("SELECT coalesce(max(id), 0) AS id FROM ticket WHERE owner = ?", agent)["id"]
+            for agent in agents
+        }
+        return min(agents, key=lambda agent: last[agent]) if agents else None
+
+    def earlier_tickets(self, customer: str, but: str | None, limit: int = 5) -> tuple[Earlier, ...]:
+        rows = self._all(
+            """SELECT reference, subject, state, opened_at FROM ticket WHERE customer = ? AND reference IS NOT ?
+            ORDER BY id DESC LIMIT ?""",
+            customer, but, limit,
+        )  # fmt: skip
+        return tuple(Earlier(r["reference"], r["subject"], State(r["state"]), instant(r["opened_at"])) for r in rows)
+
+    def conversation_brief(self, reference: str, limit: int = 10) -> tuple[tuple[datetime, str, str, str | None], ...]:
+        """The latest messages of a case, oldest first: when, direction, author, letter."""
+        rows = self._all(
+            "SELECT at, direction, author, letter FROM message WHERE reference = ? ORDER BY id DESC LIMIT ?",
+            reference,
+            limit,
+        )
+        return tuple((instant(r["at"]), r["direction"], r["author"], r["letter"]) for r in reversed(rows))
+
+    def letters_to(self, recipient: str, letter: str, limit: int) -> tuple[datetime, ...]:
+        """When the latest such letters to this address go or went, oldest first."""
+        rows = self._all(
+            "SELECT not_before FROM outbox WHERE recipient = ? AND letter = ? ORDER BY not_before DESC LIMIT ?",
+            recipient, letter, limit,
+        )  # fmt: skip
+        return tuple(instant(row["not_before"]) for row in reversed(rows))
+
+    def automatic_letters(self, limit: int) -> tuple[datetime, ...]:
+        """When the latest automatic letters to customers go or went, oldest first."""
+        rows = self._all("SELECT not_before FROM outbox WHERE automatic ORDER BY not_before DESC LIMIT ?", limit)
+        return tuple(instant(row["not_before"]) for row in reversed(rows))
+
+    # -- what effects do -------------------------------------------------------------------------------------------
+
+    def open_ticket(self, opened: OpenTicket) -> None:
+        """Writes the case and moves the counter: together or not at all, so that the numbers have no holes."""
+        match = re.search(r"-(\d{4})-(\d+)$", opened.reference)
+        assert match
+        year, number = int(match[1]), int(match[2])
+        self._run(
+            "INSERT INTO reference_counter (year, last) VALUES (?, ?) ON CONFLICT DO UPDATE SET last = excluded.last",
+            year,
+            number,
+        )
+        self._run(
+            """INSERT INTO person (address, name) VALUES (?, ?)
+            ON CONFLICT DO UPDATE SET name = coalesce(nullif(excluded.name, ''), name)""",
+            opened.customer.address, opened.customer.name,
+        )  # fmt: skip
+        self._insert(
+            "ticket",
+            reference=opened.reference, year=year, number=number, type=opened.classification.type,
+            subject=opened.subject, customer=opened.customer.address, reply_address=opened.reply_address,
+            owner=opened.owner, urgent=opened.classification.urgent, classification=_classification_json(opened.classification),
+            opened_at=stamp(opened.opened_at), business_days=opened.business_days, due_on=opened.due_on.isoformat(),
+        )  # fmt: skip
+
+    def move_ticket(self, reference: str, state: State) -> None:
+        self._run("UPDATE ticket SET state = ? WHERE reference = ?", state, reference)
+
+    def assign_ticket(self, reference: str, owner: str | None) -> None:
+        self._run("UPDATE ticket SET owner = ? WHERE reference = ?", owner, reference)
+
+    def link_tickets(self, one: str, other: str) -> None:
+        if one != other:
+            self._run(
+                "INSERT INTO ticket_link (reference, other) VALUES (?, ?) ON CONFLICT DO NOTHING", *sorted((one, other))
+            )
+
+    def record_message(self, message: RecordMessage, inbound_id: int | None) -> None:
+        self._insert(
+            "message",
+            reference=message.reference, direction=message.direction, author=message.author.address,
+            author_name=message.author.name, recipients=json.dumps(message.recipients), subject=message.subject,
+            message_id=message.message_id, at=stamp(message.at), text=message.text, full_text=message.full_text,
+            attachments=json.dumps([asdict(a) for a in message.attachments], ensure_ascii=False),
+            verified=message.verified, inbound_id=inbound_id,
+        )  # fmt: skip
+
+    def record_letter(self, outbox_id: int, letter: FinishedLetter, author: Address, subject: str, text: str) -> None:
+        """A letter to a customer is part of the conversation."""
+        self._insert(
+            "message",
+            reference=letter.reference, direction="out", letter=letter.letter, author=author.address,
+            author_name=author.name, recipients=json.dumps([letter.recipient]), subject=subject,
+            message_id=letter.message_id, at=stamp(letter.not_before), text=text, full_text=text, outbox_id=outbox_id,
+        )  # fmt: skip
+
+    def queue_letter(self, letter: FinishedLetter, now: datetime) -> int:
+        return self._insert(
+            "outbox",
+            reference=letter.reference, letter=letter.letter, recipient=letter.recipient, sender=letter.sender,
+            automatic=letter.automatic, message_id=letter.message_id, token=letter.token, raw=letter.raw,
+            created_at=stamp(now), not_before=stamp(letter.not_before), next_attempt_at=stamp(letter.not_before),
+        )  # fmt: skip
+
+    def note_event(self, note: NoteEvent, now: datetime) -> None:
+        """Appends to the history; each row carries the hash of the one before."""
+        last = self._first("SELECT id, hash FROM ticket_event ORDER BY id DESC LIMIT 1")
+        row_id, previous = (last["id"] + 1, last["hash"]) if last else (1, "")
+        salt = secrets.token_bytes(16)
+        row: dict[str, Any] = {
+            "id": row_id, "reference": note.reference, "at": stamp(now), "actor": note.actor, "event": note.event,
+            "detail": note.detail, "salt": salt, "actor_commitment": _commitment(salt, note.actor),
+            "detail_commitment": _commitment(salt, note.detail), "previous_hash": previous,
+        }  # fmt: skip
+        self._insert("ticket_event", **row, hash=event_hash(row))
+
+    # -- the outbox ------------------------------------------------------------------------------------------------
+
+    def requeue_interrupted(self, now: datetime) -> int:
+        """After a crash: what was being sent goes again, with the same Message-ID, and is counted."""
+        done = self.db.conn.execute(
+            """UPDATE outbox SET state = 'queued', interrupted = interrupted + 1, next_attempt_at = ?
+            WHERE state = 'sending'""",
+            [stamp(now)],
+        )
+        return done.rowcount
+
+    def claim_letters(self, now: datetime, limit: int) -> list[DueLetter]:
+        rows = self._all(
+            """UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id IN (
+                SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at <= ?
+                ORDER BY next_attempt_at, id LIMIT ?
+            ) RETURNING id, letter, reference, recipient, sender, raw, attempts, not_before,
+            next_attempt_at AS due""",
+            stamp(now), limit,
+        )  # fmt: skip
+        letters = [
+            DueLetter(**{**row, "not_before": instant(row["not_before"]), "due": instant(row["due"])}) for row in rows
+        ]
+        return sorted(letters, key=lambda letter: letter.id)
+
+    def letter_sent(self, letter: DueLetter, reply: str, now: datetime) -> None:
+        self._run(
+            "UPDATE outbox SET state = 'sent', sent_at = ?, smtp_reply = ?, error = NULL WHERE id = ?",
+            stamp(now),
+            reply,
+            letter.id,
+        )
+        if letter.letter == "acknowledgement":
+            self._run(
+                "UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE reference = ?",
+                stamp(now),
+                letter.reference,
+            )
+
+    def letter_back(self, letter: DueLetter, next_attempt_at: datetime, error: str, counts: bool = True) -> None:
+        """Back into the queue. `counts` False: this attempt was not about the letter, it does not count against it."""
+        self._run(
+            "UPDATE outbox SET state = 'queued', next_attempt_at = ?, error = ?, attempts = attempts - ? WHERE id = ?",
+            stamp(next_attempt_at), error, 0 if counts else 1, letter.id,
+        )  # fmt: skip
+
+    def letter_stopped(self, letter: DueLetter, state: str, reply: str, error: str) -> None:
+        """`dead` or `uncertain`: it is not sent again by itself."""
+        self._run("UPDATE outbox SET state = ?, smtp_reply = ?, error = ? WHERE id = ?", state, reply, error, letter.id)
+
+    def next_letter_at(self) -> datetime | None:
+        row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")
+        return _maybe(row["at"])
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _run(self, sql: str, *values: object) -> None:
+        self.db.conn.execute(sql, values)
+
+    def _all(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        cursor = self.db.conn.execute(sql, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _first(self, sql: str, *values: object) -> dict[str, Any] | None:
+        return next(iter(self._all(sql, *values)), None)
+
+    def _one(self, sql: str, *values: object) -> dict[str, Any]:
+        return self._all(sql, *values)[0]
+
+    def _insert(self, table: str, **values: object) -> int:
+        """One row into a table of the schema. (sqlite-utils would make an unknown table; SQLite refuses it.)"""
+        names = ", ".join(values)
+        cursor = self.db.conn.execute(
+            f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(values))})",
+            tuple(values.values()),
+        )
+        return int(cursor.lastrowid or 0)
+
+
+def event_hash(row: Mapping[str, Any]) -> str:
+    """The chain's link: over the row's public fields, its commitments, and the hash of the row before."""
+    fields = ("previous_hash", "id", "reference", "at", "event", "actor_commitment", "detail_commitment")
+    return hashlib.sha256(json.dumps([row[name] for name in fields]).encode()).hexdigest()
+
+
+def _commitment(salt: bytes, value: str) -> str:
+    return hashlib.sha256(salt + value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _classification_json(classification: Classification) -> str:
+    return json.dumps(
+        {
+            "confidence": classification.confidence,
+            "urgency": classification.urgency,
+            "urgent": classification.urgent,
+            "evidence": [asdict(e) for e in classification.evidence],
+            "scores": dict(classification.scores),
+        },
+        ensure_ascii=False,
+    )
+
+
+def _classification(type_key: str, text: str) -> Classification:
+    data = json.loads(text)
+    evidence = tuple(Evidence(**e) for e in data["evidence"])
+    return Classification(
+        type_key, data["confidence"], tuple(data["urgency"]), data["urgent"], evidence, data["scores"]
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")  # a power cut must not unsend what was decided
+    return connection
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreProblem(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreProblem(f"{path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def only_daemon(path: Path) -> Iterator[IO[str]]:
+    """Held by the one daemon of a store; the second refuses to start. The system lets go of it whatever kills us."""
+    with _one_line(path):
+        lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
+        yield lock

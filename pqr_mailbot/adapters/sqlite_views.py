@@ -1,0 +1,298 @@
+"""What people read of the store, in the JSON shapes of the contract. Opened read-only: it writes nothing.
+
+Times come out as RFC 3339 with the office's offset, days as ISO dates, absent ones as None.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import zstandard
+
+from pqr_mailbot.adapters.migrations import migrations
+from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
+from pqr_mailbot.domain.business_days import BusinessCalendar, local_day
+
+Row = dict[str, Any]
+TICKET_LIMIT = 1_000_000
+STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
+
+_TICKET = (
+    """SELECT ticket.*, person.name AS customer_name FROM ticket JOIN person ON person.address = ticket.customer"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which tickets: each field None or False means all."""
+
+    state: str | None = None
+    type: str | None = None
+    owner: str | None = None
+    overdue: bool = False
+
+
+class Views:
+    """The store for reading, in the office's zone."""
+
+    def __init__(self, path: Path, zone: ZoneInfo, calendar: BusinessCalendar) -> None:
+        """Raises StoreProblem when there is no store that can be read."""
+        self._zone, self._calendar, self._path = zone, calendar, path
+        if not path.is_file():
+            raise StoreProblem(f"{path}: no store yet; `pqr-mailbot run` makes it")
+        try:
+            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
+            self._db.execute("PRAGMA query_only = ON")
+            self._check_schema()
+        except sqlite3.Error as error:
+            raise StoreProblem(f"{path}: {error}") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _check_schema(self) -> None:
+        known = [migration.name for migration in migrations._migrations]  # no public list of names
+        applied = []
+        with suppress(sqlite3.OperationalError):  # no such table: not a store of ours, or made a moment ago
+            rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
+            applied = [row["name"] for row in rows]
+        if applied != known:
+            age = "a newer" if set(applied) - set(known) else "an older"
+            raise StoreProblem(f"{self._path}: the store is of {age} version of pqr-mailbot")
+
+    # -- tickets ---------------------------------------------------------------------------------------------------
+
+    def tickets(self, wanted: Filter, today: date) -> list[Row]:
+        where, values = ["1"], []
+        for column, value in (("state", wanted.state), ("type", wanted.type), ("owner", wanted.owner)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        if wanted.overdue:
+            where.append("due_on < ? AND state NOT IN ('resolved', 'closed')")
+            values.append(today.isoformat())
+        rows = self._all(f"{_TICKET} WHERE {' AND '.join(where)} ORDER BY ticket.id", *values)
+        return [self._ticket(row) for row in rows]
+
+    def ticket(self, reference: str, today: date) -> Row | None:
+        rows = self._all(f"{_TICKET} WHERE reference = ?", reference)
+        if not rows:
+            return None
+        row = rows[0]
+        return {
+            **self._ticket(row),
+            "messages": [self._message(m) for m in self._messages(reference)],
+            "events": self._events(reference),
+            "deadline": self._deadline(row, today),
+            "related": self._related(reference),
+        }
+
+    def _ticket(self, row: Row) -> Row:
+        return {
+            "reference": row["reference"],
+            "type": row["type"],
+            "state": row["state"],
+            "subject": row["subject"],
+            "customer": {"name": row["customer_name"], "address": row["customer"]},
+            "owner": row["owner"],
+            "level": row["level"],
+            "urgent": bool(row["urgent"]),
+            "opened_at": self._time(row["opened_at"]),
+            "acknowledged_at": self._time(row["acknowledged_at"]),
+            "due_on": row["due_on"],
+            "first_answered_at": self._time(row["first_answered_at"]),
+            "resolved_at": self._time(row["resolved_at"]),
+            "closed_at": self._time(row["closed_at"]),
+        }
+
+    def _deadline(self, row: Row, today: date) -> Row:
+        """Counted anew from the receipt, with the holidays it skipped."""
+        term = self._calendar.term(local_day(instant(row["opened_at"]), self._zone), row["business_days"])
+        due_on = date.fromisoformat(row["due_on"])
+        return {
+            "due_on": row["due_on"],
+            "business_days": row["business_days"],
+            "days_left": self._calendar.days_left(today, due_on),
+            "skipped": [{"date": day.date.isoformat(), "name": day.name} for day in term.skipped],
+        }
+
+    def _messages(self, reference: str) -> list[Row]:
+        return self._all(
+            """SELECT message.*, outbox.sent_at AS left_at
+            FROM message LEFT JOIN outbox ON outbox.id = message.outbox_id
+            WHERE message.reference = ? ORDER BY message.id""",
+            reference,
+        )
+
+    def _message(self, row: Row) -> Row:
+        return {
+            "id": row["id"],
+            "direction": row["direction"],
+            "letter": row["letter"],
+            "author": row["author"],
+            "recipients": json.loads(row["recipients"]),
+            "subject": row["subject"],
+            "message_id": row["message_id"],
+            "sent_at": self._time(row["left_at"] if row["direction"] == "out" else row["at"]),
+            "text": row["text"],
+            "full_text": row["full_text"],
+            "attachments": json.loads(row["attachments"]),
+            "verified": None if row["verified"] is None else bool(row["verified"]),
+        }
+
+    def _events(self, reference: str) -> list[Row]:
+        rows = self._all("SELECT at, actor, event, detail FROM ticket_event WHERE reference = ? ORDER BY id", reference)
+        return [{**row, "at": self._time(row["at"])} for row in rows]
+
+    def _related(self, reference: str) -> list[str]:
+        rows = self._all(
+            """SELECT other AS found FROM ticket_link WHERE reference = ?1
+            UNION SELECT reference FROM ticket_link WHERE other = ?1 ORDER BY found""",
+            reference,
+        )
+        return [row["found"] for row in rows]
+
+    def search(self, text: str) -> list[Row]:
+        """Full text, accents and case aside; every word must be there. What people type is never query syntax."""
+        words = " ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+        if not words:
+            return []
+        rows = self._all(
+            """SELECT message.reference, message.message_id, message.author, message.at, outbox.sent_at AS left_at,
+                message.direction, snippet(message_fts, 1, '', '', '…', 24) AS snippet
+            FROM message_fts JOIN message ON message.id = message_fts.rowid
+            LEFT JOIN outbox ON outbox.id = message.outbox_id
+            WHERE message_fts MATCH ? ORDER BY message.id DESC""",
+            words.replace("\0", ""),
+        )
+        return [
+            {
+                "reference": row["reference"],
+                "message_id": row["message_id"],
+                "author": row["author"],
+                "sent_at": self._time(row["left_at"] if row["direction"] == "out" else row["at"]),
+                "snippet": " ".join(row["snippet"].split()),
+            }
+            for row in rows
+        ]
+
+    # -- mail in and out -------------------------------------------------------------------------------------------
+
+    def inbox(self, state: str | None) -> list[Row]:
+        rows = self._all(
+            """SELECT id, state, verdict, reason, message_id, sender, subject, reference, received_at, attempts, error
+            FROM inbound WHERE ?1 IS NULL OR state = ?1 ORDER BY id""",
+            state,
+        )
+        return [{**row, "received_at": self._time(row["received_at"])} for row in rows]
+
+    def outbox(self, state: str | None) -> list[Row]:
+        rows = self._all(
+            """SELECT id, state, letter, reference, recipient, message_id, attempts, next_attempt_at, sent_at,
+            smtp_reply, error FROM outbox WHERE ?1 IS NULL OR state = ?1 ORDER BY id""",
+            state,
+        )
+        for row in rows:
+            row["next_attempt_at"] = self._time(row["next_attempt_at"]) if row["state"] == "queued" else None
+            row["sent_at"] = self._time(row["sent_at"])
+        return rows
+
+    def explain(self, wanted: str) -> list[Row]:
+        """The decision trail of a mail by inbound id or Message-ID; a Message-ID may have come more than once."""
+        by_id = wanted.isdigit()
+        bracketed = wanted if wanted.startswith("<") else f"<{wanted}>"
+        rows = self._all(
+            f"SELECT * FROM inbound WHERE {'id' if by_id else 'message_id'} = ? ORDER BY id",
+            int(wanted) if by_id else bracketed,
+        )
+        return [self._trail(row) for row in rows]
+
+    def _trail(self, row: Row) -> Row:
+        trail: Mapping[str, Any] = json.loads(row["trail"]) if row["trail"] else {}
+        return {
+            "inbound_id": row["id"],
+            "verdict": row["verdict"],
+            "reason": row["error"].splitlines()[-1] if row["state"] == "failed" and row["error"] else row["reason"],
+            "header": trail.get("header"),
+            "clue": trail.get("clue"),
+            "key": trail.get("key"),
+            "sender_trust": trail.get("sender_trust"),
+            "reference": row["reference"],
+            "classification": trail.get("classification"),
+            "effects": trail.get("effects", []),
+        }
+
+    def raw(self, inbound_id: int) -> bytes | None:
+        rows = self._all("SELECT raw FROM inbound WHERE id = ?", inbound_id)
+        return zstandard.ZstdDecompressor().decompress(rows[0]["raw"]) if rows else None
+
+    # -- health ----------------------------------------------------------------------------------------------------
+
+    def status(self, now: datetime, fetch_every: timedelta) -> Row:
+        """Is the desk healthy? `fetch_every`: how often a successful fetch is due."""
+        providers = {row["name"]: row for row in self._all("SELECT * FROM provider")}
+        inbox, outbox, tickets = (self._counts(table) for table in ("inbound", "outbox", "ticket"))
+        last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]
+        problems = [
+            *(
+                f"{name}: {row['problem']} (since {self._time(row['failing_since'])})"
+                for name, row in providers.items()
+                if row["problem"]
+            ),
+            *self._silence(last_fetch, now, fetch_every),
+            *self._counted(inbox, "failed", "mails could not be handled (`inbox --state failed`)"),
+            *self._counted(outbox, "uncertain", "letters may or may not have arrived (`outbox --state uncertain`)"),
+            *self._counted(outbox, "dead", "letters could not be delivered (`outbox --state dead`)"),
+            *self._stuck(now),
+            *(row["value"] for row in self._all("SELECT value FROM fact WHERE name = 'move_problem' AND value <> ''")),
+        ]
+        today = local_day(now, self._zone)
+        return {
+            "healthy": not problems,
+            "problems": problems,
+            "last_fetch_at": self._time(last_fetch),
+            "last_send_at": self._time(self._one("SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'")["at"]),
+            "inbox": inbox,
+            "outbox": outbox,
+            "tickets": tickets,
+            "overdue": len(self.tickets(Filter(overdue=True), today)),
+        }
+
+    def _silence(self, last_fetch: str | None, now: datetime, fetch_every: timedelta) -> list[str]:
+        if last_fetch is None:
+            return ["no successful fetch yet"]
+        allowed = max(timedelta(minutes=5), 3 * fetch_every)
+        return [f"no successful fetch since {self._time(last_fetch)}"] if now - instant(last_fetch) > allowed else []
+
+    def _stuck(self, now: datetime) -> list[str]:
+        late = self._one(
+            "SELECT count(*) AS n FROM outbox WHERE state = 'queued' AND not_before < ?", stamp(now - STUCK)
+        )["n"]
+        return [f"{late} letters wait longer than {STUCK.seconds // 60} minutes"] if late else []
+
+    def _counts(self, table: str) -> dict[str, int]:
+        return {row["state"]: row["n"] for row in self._all(f"SELECT state, count(*) AS n FROM {table} GROUP BY state")}
+
+    def _counted(self, counts: Mapping[str, int], state: str, words: str) -> list[str]:
+        return [f"{counts[state]} {words}"] if counts.get(state) else []
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _time(self, text: str | None) -> str | None:
+        return instant(text).astimezone(self._zone).isoformat(timespec="seconds") if text else None
+
+    def _all(self, sql: str, *values: object) -> list[Row]:
+        cursor = self._db.execute(sql, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _one(self, sql: str, *values: object) -> Row:
+        return self._all(sql, *values)[0]
