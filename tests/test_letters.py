@@ -1,0 +1,592 @@
+"""Letters say what they must in both parts, and nothing that a stranger wrote can steer them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from office import CLARA, DESK, NOW, POLICY, mail, ticket
+
+from pqr_mailbot.adapters.html_text import html_text
+from pqr_mailbot.adapters.letters import (
+    NO_SUBJECT,
+    SAMPLE_FACTS,
+    SUBJECT_LENGTH,
+    Envelope,
+    Letters,
+    TemplateProblem,
+    letter_subject,
+    long_date,
+)
+from pqr_mailbot.domain.decide import Earlier, Occasion, Situation, on_mail
+from pqr_mailbot.domain.effects import QueueLetter
+from pqr_mailbot.domain.identify import Identity
+from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, State
+from pqr_mailbot.domain.reference import find_references
+from pqr_mailbot.domain.screen import LETTER_HEADER
+
+REF = "PQR-2026-000123"
+NOTICE = "https://lohas.test/datos"
+OFFICE = replace(POLICY.office, privacy_notice_url=NOTICE)
+LETTERS = Letters(None, OFFICE)
+ACK, NOTE = "acknowledgement", "notification"
+ENVELOPE = Envelope(
+    message_id="<pqr.abc.def@lohas.test>",
+    from_name=OFFICE.name,
+    from_address=OFFICE.address,
+    recipient=CLARA,
+    subject=f"[{REF}] Café vencido",
+    date=NOW.astimezone(OFFICE.timezone),
+    in_reply_to="<m1@correo.test>",
+    references=("<m0@correo.test>", "<m1@correo.test>", "<pqr.abc.def.t@lohas.test>"),
+    automatic="auto-replied",
+    token="abc.def",
+)
+
+
+def flat(text: str) -> str:
+    return " ".join(re.sub(r"^> ?", "", text, flags=re.MULTILINE).split())
+
+
+def both(letter: str, changed: Mapping[str, object] | None = None, letters: Letters = LETTERS) -> tuple[str, str]:
+    """The words of the text part and of the HTML part as a person sees them, each on one line."""
+    rendered = letters.render(letter, {**SAMPLE_FACTS[letter], **(changed or {})})
+    return flat(rendered.text), flat(html_text(rendered.html))
+
+
+def composed(letter: str = ACK, facts: Mapping[str, object] | None = None, **changed: object) -> bytes:
+    rendered = LETTERS.render(letter, {**SAMPLE_FACTS[letter], **(facts or {})})
+    return LETTERS.compose(replace(ENVELOPE, **changed), rendered)  # type: ignore[arg-type]
+
+
+def reread(raw: bytes) -> EmailMessage:
+    message = message_from_bytes(raw, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def words_of(message: EmailMessage) -> tuple[str, str]:
+    text, html = (message.get_body((kind,)) for kind in ("plain", "html"))
+    assert isinstance(text, EmailMessage) and isinstance(html, EmailMessage) and not message.defects
+    return text.get_content().replace("\r\n", "\n"), html.get_content().replace("\r\n", "\n")
+
+
+def head(raw: bytes) -> bytes:
+    return raw.partition(b"\r\n\r\n")[0] + b"\r\n"
+
+
+# -- what each letter says -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("letter", "changed", "said"),
+    [
+        (ACK, {}, f"radicado con el número {REF}"),
+        (ACK, {}, "Cordial saludo, Clara Gómez:"),
+        (ACK, {"customer_name": ""}, "Cordial saludo:"),
+        (ACK, {}, "lunes 1 de junio de 2026, 10:42 (hora de Colombia)"),
+        (ACK, {}, "Café vencido en el último pedido"),
+        (ACK, {"subject": ""}, NO_SUBJECT),
+        (ACK, {}, "Lo registramos como reclamo. Si no corresponde, respóndanos"),
+        (ACK, {"certain": False}, "Por ahora lo registramos como reclamo; un asesor confirmará el tipo"),
+        (ACK, {}, "2: bolsa.jpg, factura 4711.pdf"),
+        (ACK, {"attachments": []}, "ninguno"),
+        (ACK, {"attachments": [f"f{n}.pdf" for n in range(25)]}, "25: f0.pdf,"),
+        (ACK, {"attachments": [f"f{n}.pdf" for n in range(25)]}, "f19.pdf y 5 más"),
+        (ACK, {}, "a más tardar el miércoles 24 de junio de 2026"),
+        (ACK, {}, "15 días hábiles desde el día siguiente al recibo, sin contar estos festivos:"),
+        (ACK, {"skipped": []}, "15 días hábiles desde el día siguiente al recibo."),
+        (ACK, {"business_days": 1}, "un día hábil"),
+        (ACK, {}, "lunes 8 de junio de 2026: Corpus Christi"),
+        (ACK, {}, "lunes 15 de junio de 2026: Sagrado Corazón"),
+        (ACK, {}, f"responda este correo y conserve [{REF}] en el asunto"),
+        (ACK, {}, "puede llamarnos al +57 318 6126496"),
+        (ACK, {}, "Superintendencia de Industria y Comercio"),
+        (ACK, {}, "Este mensaje es automático"),
+        (ACK, {}, "el responsable es Lohas Beans SAS BIC"),
+        (ACK, {}, "solo para atender este caso"),
+        (ACK, {}, "el tiempo que ordena la ley"),
+        (ACK, {}, "rectificarlos o pedir que se supriman, escriba a info@lohas.test"),
+        (ACK, {}, f"Política de tratamiento de datos: {NOTICE}"),
+        (NOTE, {}, f"Caso nuevo: {REF}"),
+        (NOTE, {"is_new": False}, f"El cliente escribió: {REF}"),
+        (NOTE, {}, "Ana Ruiz: Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
+        (
+            NOTE,
+            {"agent_name": "", "days_left": 1},
+            "Este caso vence el miércoles 24 de junio de 2026: queda 1 día hábil.",
+        ),
+        (NOTE, {"days_left": 0}, "Este caso vence hoy, miércoles 24 de junio de 2026."),
+        (NOTE, {"days_left": -2}, "VENCIDO: el plazo terminó el miércoles 24 de junio de 2026, hace 2 días hábiles"),
+        (NOTE, {"days_left": -1}, "hace 1 día hábil"),
+        (NOTE, {}, "URGENTE: salud"),
+        (NOTE, {"urgent": False}, "señales de: salud"),
+        (NOTE, {}, "ya estaba cerrado: se abrió este, enlazado."),
+        (NOTE, {}, "El café que compré llegó vencido. Exijo que me devuelvan el dinero."),
+        (NOTE, {"text": " \n"}, "(El mensaje no trae texto nuevo.)"),
+        (NOTE, {"text": "a " * 10_000}, "el texto se muestra hasta aquí; el correo completo está guardado"),
+        (NOTE, {}, "bolsa.jpg · image/jpeg · 245 kB"),
+        (NOTE, {}, "factura 4711.pdf · application/pdf · 3,1 MB"),
+        (NOTE, {}, "Clara Gómez <clara@correo.example>"),
+        (NOTE, {"writer": "hijo@correo.test"}, "Lo que escribió hijo@correo.test"),
+        (NOTE, {"note_author": "Luz Mora", "is_new": False}, f"Nota interna: {REF}"),
+        (NOTE, {"note_author": "Luz Mora"}, "Lo que escribió Luz Mora"),
+        (NOTE, {"answer_to": "casa@correo.test"}, "Para: casa@correo.test"),
+        (NOTE, {}, "Café vencido en el último pedido"),
+        (NOTE, {}, "lunes 1 de junio de 2026, 10:42 (hora de Colombia)"),
+        (NOTE, {}, "reclamo (95 % de certeza)"),
+        (NOTE, {"certain": False, "confidence": 50}, "reclamo (por confirmar, 50 % de certeza)"),
+        (NOTE, {}, "“vencido”, “devuelvan el dinero”"),
+        (NOTE, {"evidence": []}, "ninguna palabra lo indica"),
+        (NOTE, {}, "lunes 8 de junio de 2026: Corpus Christi"),
+        (NOTE, {}, "PQR-2026-000007 · Molienda para greca · cerrado · 3 de febrero de 2026"),
+        (NOTE, {}, "2026-06-01 10:42 · escribió clara@correo.example"),
+        (NOTE, {}, "escríbale desde el buzón de la oficina (info@lohas.test)"),
+        (NOTE, {}, f"Asunto: [{REF}] Café vencido en el último pedido"),
+        (NOTE, {}, "Si responde este correo, su texto queda como nota interna del caso: el cliente no lo recibe."),
+        (NOTE, {}, "Correo interno: no lo reenvíe al cliente."),
+        ("alarm", {}, "no mail could be fetched since 2026-06-01 10:42"),
+        ("alarm", {}, "imap.example:993: connection refused"),
+    ],
+)
+def test_says(letter: str, changed: dict[str, object], said: str) -> None:
+    text, html = both(letter, changed)
+    assert said in text
+    assert said in html
+
+
+@pytest.mark.parametrize(
+    ("letter", "changed", "unsaid"),
+    [
+        (ACK, {"is_claim": False}, "Superintendencia"),
+        (ACK, {"skipped": []}, "festivos"),
+        (ACK, {"certain": False}, "Lo registramos"),
+        (ACK, {"customer_name": "Gane en http://evil.test/x ya"}, "evil"),
+        (ACK, {"subject": "Gane www.evil.test"}, "evil"),
+        (ACK, {"attachments": ["https://evil.test/a.pdf"]}, "evil"),
+        (ACK, {"subject": "x" * 10_000}, "x" * (SUBJECT_LENGTH + 1)),
+        (ACK, {}, "None"),
+        (NOTE, {"urgent": False, "urgency": []}, "URGENTE"),
+        (NOTE, {"skipped": []}, "Festivos"),
+        (NOTE, {"earlier": []}, "Otros casos"),
+        (NOTE, {"history": []}, "Historia"),
+        (NOTE, {"attachments": []}, "Adjuntos"),
+        (NOTE, {"related": []}, "Enlazado"),
+        (NOTE, {}, "Escribe:"),
+        (NOTE, {}, "Responder a"),
+        (NOTE, {}, "VENCIDO"),
+        (NOTE, {"days_left": -1}, "vence el"),
+        (NOTE, {}, "None"),
+        ("alarm", {"details": []}, "connection refused"),
+    ],
+)
+def test_does_not_say(letter: str, changed: dict[str, object], unsaid: str) -> None:
+    for part in both(letter, changed):
+        assert unsaid not in part
+
+
+def test_an_office_without_phone_and_notice_leaves_them_out() -> None:
+    for part in both(ACK, letters=Letters(None, replace(OFFICE, phone="", privacy_notice_url=""))):
+        assert "llamarnos" not in part
+        assert "Política" not in part
+
+
+@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+def test_both_parts_carry_the_same_words(letter: str) -> None:
+    """Layout apart: labels of the text part end in a colon, its lists and notices have marks."""
+
+    def words(part: str) -> set[str]:
+        return {word.strip(":") for word in part.split() if re.search(r"\w", word)}
+
+    text, html = (words(part) for part in both(letter))
+    around = {"pqr-mailbot", *OFFICE.name.split(), "Escribir", "al", "cliente"}  # HTML's letterhead and button
+    assert text - html == set()
+    assert html - text <= around
+
+
+@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+def test_the_text_part_keeps_to_its_width(letter: str) -> None:
+    lines = LETTERS.render(letter, SAMPLE_FACTS[letter]).text.splitlines()
+    assert max(map(len, lines)) <= 76
+    assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("uno\ndos", "> uno\n> dos"),
+        ("uno\n\n\n\ndos", "> uno\n>\n>\n>\n> dos"),
+        ("    sangría\n\ttab", ">     sangría\n> \ttab"),
+        ("> citado\n>> dos veces", "> > citado\n> >> dos veces"),
+        ("x" * 200, f"> {'x' * 200}"),
+        ("palabra " * 10, f"> {'palabra ' * 8}palabra\n> palabra"),
+    ],
+)
+def test_quoted_words_keep_their_lines(text: str, quoted: str) -> None:
+    assert f"\n{quoted}\n" in LETTERS.render(NOTE, {**SAMPLE_FACTS[NOTE], "text": text}).text
+
+
+def test_line_breaks_and_indents_survive_in_html() -> None:
+    html = LETTERS.render(NOTE, {**SAMPLE_FACTS[NOTE], "text": "uno\n  <b>dos</b>"}).html
+    assert "uno<br>\n\u00a0\u00a0&lt;b&gt;dos&lt;/b&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        (date(2026, 6, 24), "miércoles 24 de junio de 2026"),
+        (date(2027, 1, 1), "viernes 1 de enero de 2027"),
+        (date(2026, 9, 5), "sábado 5 de septiembre de 2026"),
+        (date(2026, 12, 27), "domingo 27 de diciembre de 2026"),
+    ],
+)
+def test_long_date(day: date, said: str) -> None:
+    assert long_date(day) == said
+
+
+# -- as the rules tell them ----------------------------------------------------------------------------------------
+
+
+def test_every_letter_of_the_rules_renders_and_the_samples_know_its_facts() -> None:
+    """What `decide` tells a letter is what the sample tells it, so `check` proves the templates for real mail."""
+    kind = Classification("queja", 0.5, ("salud",), True, (Evidence("vencido", "queja", 2.0),))
+    files = (Attachment("a.pdf", "application/pdf", 10),)
+    situation = Situation(REF, "ana@lohas.test", (Earlier("PQR-2026-000007", "", State.OPEN, NOW),), ((NOW, "algo"),))
+    queued = []
+    for case in (None, ticket(state=State.OPEN), ticket(state=State.CLOSED)):
+        identity = Identity(CLARA, "customer" if case else "newcomer", None, case)
+        occasion = Occasion(mail(attachments=files), NOW, "Hola", identity, kind)
+        queued += [e for e in on_mail(occasion, situation, DESK, NOW) if isinstance(e, QueueLetter)]
+    assert {letter.letter for letter in queued} == {ACK, NOTE}
+    for letter in queued:
+        assert set(letter.facts) - {"is_claim"} <= set(SAMPLE_FACTS[letter.letter])
+        assert set(SAMPLE_FACTS[letter.letter]) - {"note_author"} <= set(letter.facts) | {"customer_name"}
+        assert str(letter.reference) in LETTERS.render(letter.letter, letter.facts).text
+
+
+# -- hostile words -------------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "{{ 1111 * 7 }}{% for x in y %}",
+    "{{ office.__class__.__mro__ }}",
+    "<script>alert(1)</script>",
+    '"><img src=http://evil.test/x onerror=alert(1)>',
+    "a\r\nBcc: evil@evil.test\r\n\r\ncuerpo",
+    "a\u2028Bcc: evil@evil.test\u2029b\x85c",
+    "cero\x00uno\x1b[2J\x07",
+    "solo\ud800suelto",
+    "\u202egnp.exe",
+    "=?utf-8?q?=0D=0ABcc=3A_evil=40evil.test?=",
+    "x" * 10_000,
+    "ñ" * 10_000,
+    ", ; : <a@b> (c) \\ \"d'",
+]
+
+
+@pytest.mark.parametrize("words", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+def test_strangers_words_are_only_values(letter: str, words: str) -> None:
+    """Said in every text field at once: no markup, no template, no header, and the mail stays one mail."""
+    texts = {key for key, value in SAMPLE_FACTS[letter].items() if isinstance(value, str)} - {"reference"}
+    facts: dict[str, object] = dict.fromkeys(texts, words)
+    if "attachments" in SAMPLE_FACTS[letter]:
+        files = {ACK: [words] * 30, NOTE: [{"filename": words, "content_type": words, "size": 1}] * 60}
+        facts |= {"attachments": files[letter]}
+    raw = composed(letter, facts, recipient=Address("clara@correo.test", words), subject=letter_subject(REF, words))
+    message = reread(raw)
+    text, html = words_of(message)
+    assert "7777" not in text + html
+    assert not re.search(r"<(?:script|img)", html)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202e\ud800-\udfff]", text + html)
+    assert_sound(raw)
+
+
+def assert_sound(raw: bytes) -> None:
+    """The laws of every letter on the wire."""
+    assert raw.isascii()
+    assert all(len(line) <= 998 and not re.search(rb"[\r\n\0]", line) for line in raw.split(b"\r\n"))
+    message = reread(raw)
+    assert sorted(name.lower() for name in message) == sorted(ALL_HEADERS)
+    assert [address.addr_spec for address in message["To"].addresses] == [CLARA.address]
+    assert message["Subject"].startswith(f"[{REF}] ")
+
+
+ALL_HEADERS = [
+    *("from", "to", "subject", "date", "message-id", "in-reply-to", "references", LETTER_HEADER),
+    *("auto-submitted", "x-auto-response-suppress", "mime-version", "content-type", "content-language"),
+]
+
+
+def test_a_privacy_notice_is_linked_over_https_only() -> None:
+    for url in ("javascript:alert(1)", "http://lohas.test/datos", "data:text/html,x"):
+        html = Letters(None, replace(OFFICE, privacy_notice_url=url)).render(ACK, SAMPLE_FACTS[ACK]).html
+        assert not re.search(r"<a\b", html)
+
+
+@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+def test_html_reaches_for_nothing(letter: str) -> None:
+    facts = {**SAMPLE_FACTS[letter], **({"text": "https://evil.test"} if letter == NOTE else {})}
+    html = LETTERS.render(letter, facts).html
+    assert set(re.findall(r'(?:href|src)="([^":]*)', html)) <= {"mailto", "https"}
+    assert not re.search(r"<(?:img|link|script|style|iframe|form)\b|\burl\(|@import", html)
+    assert '<html lang="es">' in html
+
+
+@pytest.mark.parametrize("subject", ["¿Café & té? 100 % + más", 'a"b<c>&bcc=evil@evil.test', "ñ#x"])
+def test_the_button_fills_in_recipient_and_subject(subject: str) -> None:
+    html = LETTERS.render(NOTE, {**SAMPLE_FACTS[NOTE], "subject": subject, "answer_to": "ana+b&c@x.test"}).html
+    address, _, query = re.findall(r'href="mailto:([^"]*)"', html)[0].partition("?")
+    assert (unquote(address), "&" in address) == ("ana+b&c@x.test", False)
+    assert unquote(query) == f"subject=[{REF}] {subject}"
+    assert re.fullmatch(r"subject=[A-Za-z0-9%._~-]+", query)
+
+
+@pytest.mark.parametrize("value", [object(), b"x", 1.5, {1}, [object()], {"a": object()}])
+def test_only_plain_values(value: object) -> None:
+    with pytest.raises(TypeError, match="plain values"):
+        LETTERS.render("alarm", {"problem": value, "details": []})
+
+
+# -- on the wire ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+def test_reads_back_as_it_was_rendered(letter: str) -> None:
+    rendered, raw = LETTERS.render(letter, SAMPLE_FACTS[letter]), composed(letter)
+    message = reread(raw)
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+    assert words_of(message) == (rendered.text, rendered.html)
+    assert max(map(len, raw.split(b"\r\n"))) <= 78
+    assert raw == composed(letter)
+    assert_sound(raw)
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("From", "Lohas Beans SAS BIC <info@lohas.test>"),
+        ("To", "Clara Gómez <clara@correo.test>"),
+        ("Subject", f"[{REF}] Café vencido"),
+        ("Date", "Mon, 01 Jun 2026 10:42:00 -0500"),
+        ("Message-ID", "<pqr.abc.def@lohas.test>"),
+        ("In-Reply-To", "<m1@correo.test>"),
+        ("References", "<m0@correo.test> <m1@correo.test> <pqr.abc.def.t@lohas.test>"),
+        ("X-PQR-Letter", "abc.def"),
+        ("Auto-Submitted", "auto-replied"),
+        ("X-Auto-Response-Suppress", "DR, RN, NRN, OOF, AutoReply"),
+        ("Reply-To", None),
+    ],
+)
+def test_headers(header: str, value: str | None) -> None:
+    assert reread(composed())[header] == value
+
+
+def test_a_persons_words_carry_no_mark_of_a_machine() -> None:
+    message = reread(composed(automatic=None, in_reply_to="", references=(), reply_to="otra@lohas.test"))
+    absent = ("Auto-Submitted", "X-Auto-Response-Suppress", "In-Reply-To", "References")
+    assert [message[name] for name in absent] == [None] * 4
+    assert message["Reply-To"] == "otra@lohas.test"
+
+
+LONG = "<" + "DM6PR-" * 40 + "@prod.outlook.test>"
+
+
+@pytest.mark.parametrize("header", ["Message-ID", "In-Reply-To", "References"])
+def test_long_ids_stay_as_they_are(header: str) -> None:
+    ids = {"message_id": LONG, "in_reply_to": LONG, "references": (LONG, "<b@x>")}
+    assert f"\n{header}: {LONG}\r\n".encode() in head(composed(**ids))  # type: ignore[arg-type]
+    assert LONG in reread(composed(**ids))[header].split()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("chain", "kept"),
+    [
+        ([f"<{n}@x>" for n in range(9)], list(range(9))),
+        ([f"<{n}@x>" for n in range(50)], [0, *range(42, 50)]),
+    ],
+)
+def test_references_are_trimmed_to_the_first_and_the_last(chain: list[str], kept: list[int]) -> None:
+    assert reread(composed(references=tuple(chain)))["References"].split() == [f"<{n}@x>" for n in kept]
+
+
+@pytest.mark.parametrize("size", [100, 300, 880])
+def test_references_fit_into_one_line_and_end_with_ours(size: int) -> None:
+    chain = reread(composed(references=(*(f"<{n}{'a' * size}@x>" for n in range(30)), "<t.t@x>")))["References"].split()
+    assert len(" ".join(chain)) < 998 - len("References: ")
+    assert chain[-1] == "<t.t@x>"
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "sin corchetes@x", "<a b@x>", "<a@x>\r\nBcc: e@x", "<ñ@x>", "<=?utf-8?q?a?=@x>", "<>"]
+)
+def test_ids_of_strangers_that_no_header_can_carry_are_left_out(bad: str) -> None:
+    message = reread(composed(in_reply_to=bad, references=(bad, "<b@x>")))
+    assert (message["In-Reply-To"], message["References"]) == (None, "<b@x>")
+    with pytest.raises(ValueError, match="no Message-ID"):
+        composed(message_id=bad)
+
+
+@pytest.mark.parametrize("address", ["a..b@x.test", "a.@x.test", "a+b@x.test", "o'brien@x.test", "a@[192.0.2.1]"])
+def test_odd_addresses_survive(address: str) -> None:
+    assert f"<{address}>\r\n".encode() in head(composed(recipient=Address(address, "Ñ")))
+
+
+def test_an_address_outside_ascii_survives() -> None:
+    raw = composed(recipient=Address("josé@correo.test", "José"))
+    assert "To: José <josé@correo.test>\r\n".encode() in head(raw)
+    assert raw[len(head(raw)) :].isascii()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "x", "a@b@c", "a b@x", "a@x\r\nBcc: e@x", "a,b@x", "a<b@x", "a\x00@x", "a\ud800@x", "a@x\u2028"]
+)
+def test_an_address_that_no_header_can_carry_is_refused_in_one_line(address: str) -> None:
+    with pytest.raises(ValueError, match="no address that a header can carry") as refused:
+        composed(recipient=Address(address))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+ANY_TEXT = st.text(st.characters(), max_size=200)  # lone surrogates too
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
+@example("=?utf-8?q?=0D=0ABcc:x?=", "=?utf-8?b?DQpCY2M6IHg=?=", "\r\n\r\n")
+@example("a" * 64, " =? ?= ", "=?")
+def test_no_words_break_out_of_a_header(name: str, subject: str, office: str) -> None:
+    raw = composed(recipient=Address(CLARA.address, name), subject=letter_subject(REF, subject), from_name=office)
+    assert_sound(raw)
+    assert [address.addr_spec for address in reread(raw)["From"].addresses] == [OFFICE.address]
+
+
+# -- the subject ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subject", "rest"),
+    [
+        ("Café vencido", "Café vencido"),
+        ("RE: Rv: FWD: re[2]: RES: Café", "Café"),
+        ("Re：Café", "Café"),
+        ("Reclamo: café", "Reclamo: café"),
+        ("Ref: pedido 4711", "Ref: pedido 4711"),
+        (f"Re: [{REF}] Café", "Café"),
+        ("RV: [PQR-2026-000007] Re: pqr 2026 8 café", "café"),
+        ("PQR\u20112026\u20119 café", "café"),
+        ("PQR [PQR-2026-1] 2026 5 café", "café"),
+        ("[XYZ-2026-000007] café", "[XYZ-2026-000007] café"),
+        ("Gane en https://evil.test/x?y=z ya", "Gane en ya"),
+        ("Gane WWW.evil.test", "Gane"),
+        ("Gane evil.test/premio hoy", "Gane hoy"),
+        ("Gane evil.test?x=1 hoy", "Gane hoy"),
+        ("Gane evil.test:8080 hoy", "Gane hoy"),
+        ("ftp://evil.test", NO_SUBJECT),
+        ("(https://evil.test)", NO_SUBJECT),
+        ("¿Compró en lohasbeans.com?", "¿Compró en lohasbeans.com?"),
+        ("Pedido 01/06/2026 s/n, 1.500/kg", "Pedido 01/06/2026 s/n, 1.500/kg"),
+        ("a\r\nBcc: x@y", "a Bcc: x@y"),
+        ("a\u2028b\x00c\ud800d\u202ee", "a bcde"),
+        ("  muchos \t blancos\u00a0 ", "muchos blancos"),
+        ("", NO_SUBJECT),
+        ("Re:", NO_SUBJECT),
+        (REF, NO_SUBJECT),
+        ("palabra " * 20, "palabra " * 9 + "palabra…"),
+        ("x" * 10_000, "x" * 79 + "…"),
+    ],
+)
+def test_letter_subject(subject: str, rest: str) -> None:
+    assert letter_subject(REF, subject) == f"[{REF}] {rest}"
+
+
+def test_a_letter_about_no_case_has_no_tag() -> None:
+    assert letter_subject("", "Alarma: IMAP") == "Alarma: IMAP"
+    assert letter_subject("", "") == NO_SUBJECT
+
+
+PIECES = st.sampled_from(
+    [
+        "PQR",
+        "pqr",
+        "-",
+        "\u2011",
+        " ",
+        "2026",
+        "000007",
+        "[",
+        "]",
+        "RE:",
+        "rv: ",
+        "http://",
+        "www.",
+        "a.co/",
+        "ñ",
+        "½",
+        "…",
+    ]
+)
+
+
+@given(st.one_of(ANY_TEXT, st.lists(PIECES, max_size=40).map("".join)))
+@example("PQR-2026-000123" * 20)
+@example("x" * 64 + "PQR-2026-0001234567")
+@example("re:" * 300)
+def test_laws_of_the_subject(subject: str) -> None:
+    said = letter_subject(REF, subject)
+    assert letter_subject(REF, said) == said
+    assert find_references(said, "PQR") == [REF]
+    assert find_references(said.removeprefix(f"[{REF}]"), "PQR") == []
+    assert said.startswith(f"[{REF}] ") and len(said) <= len(f"[{REF}] ") + SUBJECT_LENGTH
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|://", said)
+
+
+# -- templates of the admin ----------------------------------------------------------------------------------------
+
+
+def test_the_admins_letter_wins_and_the_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "alarm.j2").write_text("{% import layout as ui %}{{ ui.p('Nuestra: ' ~ problem) }}", "utf-8")
+    letters = Letters(tmp_path, OFFICE)
+    assert letters.render("alarm", {"problem": "a < b"}).text == "Nuestra: a < b\n"
+    assert "Nuestra: a &lt; b" in letters.render("alarm", {"problem": "a < b"}).html
+    assert letters.render(ACK, SAMPLE_FACTS[ACK]) == LETTERS.render(ACK, SAMPLE_FACTS[ACK])
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "what"),
+    [
+        ("uno\n{% if %}", 2, "Expected an expression"),
+        ("{% endif %}", 1, "unknown tag 'endif'"),
+        ("uno\ndos {{ no_such_fact }}", 2, "'no_such_fact' is undefined"),
+        ("{{ problem.nothing }}", 1, "has no attribute 'nothing'"),
+        ("\n\n{{ problem | nothing }}", 3, "No filter named 'nothing'"),
+        ("{{ 1 / 0 }}", 1, "division by zero"),
+        ("{{ problem.__class__ }}", 1, "unsafe"),
+        ("{{ details.append('x') }}", 1, "unsafe"),
+        ("{{ problem | long_date }}", 1, "weekday"),
+        ("{% include 'none.j2' %}", 1, "there is no template none.j2"),
+        ("{% import layout as ui %}\n{{ ui.nothing() }}", 2, "has no attribute 'nothing'"),
+    ],
+)
+def test_a_broken_template_is_told_in_one_line(tmp_path: Path, source: str, line: int, what: str) -> None:
+    (tmp_path / "alarm.j2").write_text(source, "utf-8")
+    with pytest.raises(TemplateProblem) as problem:
+        Letters(tmp_path, OFFICE).render("alarm", SAMPLE_FACTS["alarm"])
+    said = str(problem.value)
+    assert said.startswith(f"{tmp_path / 'alarm.j2'}, line {line}: ") and what in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_template_in_another_encoding_or_none_at_all(tmp_path: Path) -> None:
+    (tmp_path / "alarm.j2").write_bytes("Atención".encode("latin-1"))
+    with pytest.raises(TemplateProblem, match=r"alarm\.j2, line 1: .*utf-8"):
+        Letters(tmp_path, OFFICE).render("alarm", SAMPLE_FACTS["alarm"])
+    with pytest.raises(TemplateProblem, match=r"there is no template unknown\.j2"):
+        LETTERS.render("unknown", {})
