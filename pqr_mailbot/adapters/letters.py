@@ -101,6 +101,12 @@ class Letters:
             raise _problem(file, error) from error
         return Rendered(_tidy_lines(text), _tidy_lines(html))
 
+    def prove(self) -> None:
+        """Renders every letter once: a broken template is known at the start, and nothing is compiled while a customer
+        waits. Raises TemplateProblem."""
+        for letter, facts in SAMPLE_FACTS.items():
+            self.render(letter, facts)
+
     def compose(self, envelope: Envelope, rendered: Rendered) -> bytes:
         """The whole mail as it goes over the wire: CRLF, 7-bit ASCII unless an address itself is not (RFC 6532).
 
@@ -269,7 +275,10 @@ def _html_lines(text: str) -> Markup:
 
 # What an attacker would have us carry to a forged sender: anything that a mail program makes a link of.
 _LINK = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*://|\bwww\.|\bmailto:|(?:[\w-]+\.)+[^\W\d_]{2,}(?:/|[?\#](?=[^\s?])|:(?=[0-9])))[^\s)\]>]*",
+    r"(?:[a-z0-9+.-]{0,20}://|\bwww\.|\bmailto:"
+    r"|(?<![\w-])(?:[\w-]+\.)+(?:[^\W\d_]{2,}(?:/|[?\#](?=[^\s?])|:(?=[0-9]))"
+    r"|(?:com|net|org|info|biz|co|io|me|ly|cc|us|ru|cn|tk|app|xyz|top|site|online|shop|club|live|link|click)\b)"
+    r")[^\s)\]>]*",
     re.IGNORECASE,
 )
 _ANSWERED = re.compile(
@@ -278,7 +287,7 @@ _ANSWERED = re.compile(
 _EMPTY_BRACKETS = re.compile(r"\[\s*\]|\(\s*\)|<\s*>")
 _DASHES = re.compile(r"[\u2010-\u2015\u2043\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]")
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-_LONGEST_SUBJECT = 1_000  # characters looked at
+_LOOKED_AT = 1_000  # characters of a name or subject; more would be none
 
 
 def letter_subject(reference: str, subject: str) -> str:
@@ -287,13 +296,17 @@ def letter_subject(reference: str, subject: str) -> str:
     Without Re: and the like, links, control characters and other references of the same prefix; at most
     SUBJECT_LENGTH characters of it, cut at a word. `reference` "": a letter about no case, the subject alone.
     """
-    tag = f"[{reference}]" if reference else ""
-    text, before = _one_line(subject[:_LONGEST_SUBJECT]), None
+    return f"[{reference}] {plain_subject(subject, reference)}" if reference else plain_subject(subject)
+
+
+def plain_subject(subject: str, reference: str = "") -> str:
+    """The customer's subject made safe as in `letter_subject`, without the tag: the reference stands beside it."""
+    text, before = _one_line(subject[:_LOOKED_AT]), None
     while text != before:  # taking one thing out may bring another together
         before = text
-        text = _without_references(text.removeprefix(tag), reference.rsplit("-", 2)[0])
+        text = _without_references(text.removeprefix(f"[{reference}]"), reference.rsplit("-", 2)[0])
         text = _shortened(_ANSWERED.sub("", _unlinked(text)).lstrip(" :;,|-–—"), SUBJECT_LENGTH)
-    return f"{tag} {text or NO_SUBJECT}".lstrip()
+    return text or NO_SUBJECT
 
 
 def _without_references(text: str, prefix: str) -> str:
@@ -321,7 +334,7 @@ def _shortened(text: str, length: int) -> str:
 
 def _repeatable(text: str, length: int = SUBJECT_LENGTH) -> str:
     """A stranger's words fit for an automatic letter: one line, no links, not long."""
-    return _shortened(_unlinked(_one_line(text)), length)
+    return _shortened(_unlinked(_one_line(text[:_LOOKED_AT])), length)
 
 
 _FILTERS = {
@@ -332,6 +345,7 @@ _FILTERS = {
     "letter_subject": lambda subject, reference="": letter_subject(reference, subject),
     "long_date": long_date,
     "mailto": _mailto,
+    "plain_subject": plain_subject,
     "quoted": _quoted,
     "repeatable": _repeatable,
     "size": _size,
