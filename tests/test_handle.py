@@ -1,0 +1,487 @@
+"""Stories of single mails on a real store: what is opened, joined, noted, said, and to whom nothing is said."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import Bench, Letter, eml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from office import DESK, NOW, POLICY
+
+from pqr_mailbot.domain.decide import Desk
+from pqr_mailbot.domain.effects import (
+    AssignTicket,
+    CloseInbound,
+    LinkTickets,
+    MoveTicket,
+    NoteEvent,
+    OpenTicket,
+    QueueLetter,
+    RecordMessage,
+)
+from pqr_mailbot.flows.handle import ATTEMPTS, BATCH, Applying
+
+ONE, TWO = "PQR-2026-000001", "PQR-2026-000002"
+CLARA, DIEGO = "Clara Gómez <clara@correo.test>", "Diego Paz <diego@otro.test>"
+ACK, TELL_ANA = "acknowledgement>clara@correo.test", "notification>ana@lohas.test"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "desk.db")
+    yield bench
+    bench.close()
+
+
+def later(minutes: float) -> datetime:
+    return NOW + timedelta(minutes=minutes)
+
+
+# -- the first mail ------------------------------------------------------------------------------------------------
+
+
+def test_a_customer_writes(bench: Bench) -> None:
+    closed = bench.take(eml(attachments=["bolsa.jpg"]))
+    (ticket,) = bench.tickets()
+    assert (closed["state"], closed["verdict"], closed["reference"]) == ("done", "person", ONE)
+    assert (ticket["customer"], ticket["state"], ticket["type"]) == ("clara@correo.test", "new", "reclamo")
+    assert (ticket["due_on"], ticket["business_days"], ticket["owner"]) == ("2026-06-24", 15, "ana@lohas.test")
+    assert bench.said() == [ACK, TELL_ANA]
+
+
+def test_the_acknowledgement_is_an_answer_of_a_machine(bench: Bench) -> None:
+    bench.take(eml())
+    (letter,) = bench.letters("acknowledgement")
+    mail = letter.mail
+    assert mail["Subject"] == f"[{ONE}] Café vencido"
+    assert (mail["From"], mail["To"]) == ("Lohas Beans SAS BIC <info@lohas.test>", CLARA)
+    assert mail["Auto-Submitted"] == "auto-replied"
+    assert mail["In-Reply-To"] == "<m1@correo.test>"
+    assert mail["References"].split()[0] == "<m1@correo.test>"
+    assert mail["X-PQR-Letter"]
+    for words in (ONE, "24 de junio de 2026", "Corpus Christi", "Sagrado Corazón", "reclamo", "10:42"):
+        assert words in letter.text
+
+
+def test_nothing_the_customer_wrote_is_echoed_to_a_sender_who_may_be_forged(bench: Bench) -> None:
+    bench.take(eml(text="compre en http://malo.test/x ya", subject="Gane https://malo.test/premio dinero"))
+    assert b"malo" not in bench.letters("acknowledgement")[0].raw
+
+
+def test_the_notification_tells_the_agent_what_was_written(bench: Bench) -> None:
+    bench.take(eml(attachments=["bolsa.jpg"]))
+    (letter,) = bench.letters("notification")
+    assert letter.mail["Auto-Submitted"] == "auto-generated"
+    for words in ("> El café que me llegó está vencido.", "bolsa.jpg", "clara@correo.test", "Correo interno"):
+        assert words in letter.text
+
+
+@pytest.mark.parametrize(
+    ("received", "due_on"),
+    [
+        (datetime(2026, 6, 1, 15, 42, tzinfo=UTC), "2026-06-24"),
+        (datetime(2026, 7, 1, 15, 42, tzinfo=UTC), "2026-07-24"),
+    ],
+)
+def test_the_date_promised_in_the_letter_is_the_date_of_the_ticket(bench: Bench, received: datetime, due_on: str) -> None:
+    bench.take(eml(), received)
+    assert bench.tickets()[0]["due_on"] == due_on
+    day = date.fromisoformat(due_on)
+    assert f"{day.day} de {'junio' if day.month == 6 else 'julio'} de 2026" in bench.letters("acknowledgement")[0].text
+
+
+def test_the_year_of_the_reference_is_the_offices(bench: Bench) -> None:
+    """23:30 of 31 December in Bogotá is already January in UTC."""
+    bench.take(eml(), datetime(2027, 1, 1, 4, 30, tzinfo=UTC))
+    bench.take(eml(message_id="<m2@correo.test>"), datetime(2027, 1, 1, 5, 0, tzinfo=UTC))
+    assert [ticket["reference"] for ticket in bench.tickets()] == [ONE, "PQR-2027-000001"]
+
+
+# -- what comes after ----------------------------------------------------------------------------------------------
+
+
+def test_two_mails_and_three_mangled_replies(bench: Bench) -> None:
+    """Two tickets, two acknowledgements, the owner told of all five, and a second round that does nothing."""
+    bench.take(eml())
+    bench.take(eml(DIEGO, "Molienda para greca", "¿Qué molienda sirve?", "<d1@otro.test>"))
+    for number, subject in enumerate(("RE: RV: pqr 2026 1 Café vencido", "Fwd: [PQR–2026–000001]", "re: (pqr‑2026‑1)")):
+        bench.take(eml(subject=subject, text=f"Respuesta {number}", message_id=f"<r{number}@correo.test>"), later(5))
+    assert [ticket["reference"] for ticket in bench.tickets()] == [ONE, TWO]
+    owners = {ticket["reference"]: ticket["owner"] for ticket in bench.tickets()}
+    told = [(letter.name, letter.to) for letter in bench.letters()]
+    assert [one for one in told if one[0] == "acknowledgement"] == [
+        ("acknowledgement", "clara@correo.test"),
+        ("acknowledgement", "diego@otro.test"),
+    ]
+    assert [to for name, to in told if name == "notification"] == [owners[ONE], owners[TWO], *[owners[ONE]] * 3]
+    assert bench.work(later(10)) == 0
+    assert len(bench.letters()) == 7
+
+
+def test_a_reply_is_threaded_by_its_references_when_the_subject_is_lost(bench: Bench) -> None:
+    bench.take(eml())
+    ours = bench.letters("acknowledgement")[0].mail["Message-ID"]
+    assert bench.take(eml(subject="", message_id="<m2@correo.test>", In_Reply_To=ours), later(5))["reference"] == ONE
+
+
+def test_a_provider_that_rewrites_our_message_id_leaves_the_token_in_references(bench: Bench) -> None:
+    bench.take(eml())
+    kept = bench.letters("acknowledgement")[0].mail["References"].split()[-1]
+    reply = eml(subject="gracias", message_id="<m2@correo.test>", In_Reply_To="<rewritten@ses.test>", References=kept)
+    assert bench.take(reply, later(5))["reference"] == ONE
+
+
+def test_a_stranger_who_quotes_a_reference_learns_nothing(bench: Bench) -> None:
+    """Zammad #5064."""
+    bench.take(eml())
+    closed = bench.take(eml(DIEGO, f"Re: [{ONE}] Café vencido", "¿Qué pasó?", "<d1@otro.test>"), later(5))
+    assert closed["reference"] == TWO
+    (letter,) = [one for one in bench.letters("acknowledgement") if one.to == "diego@otro.test"]
+    assert letter.mail["Subject"].startswith(f"[{TWO}]")
+    assert ONE not in letter.raw.decode("ascii")
+    assert "Clara" not in letter.text
+    assert b"clara" not in letter.raw
+    warned = [one for one in bench.letters("notification") if one.reference == TWO]
+    assert ONE in warned[0].text
+    assert len(bench.messages(ONE)) == 2
+
+
+def test_an_agents_reply_to_a_notification_is_a_note_and_reaches_nobody(bench: Bench) -> None:
+    bench.take(eml())
+    notification = bench.letters("notification")[0].mail
+    reply = eml("Ana Ruiz <ana@lohas.test>", f"Re: {notification['Subject']}", "Este señor siempre se queja.",
+                "<a1@lohas.test>", In_Reply_To=notification["Message-ID"])  # fmt: skip
+    assert bench.take(reply, later(5))["reference"] == ONE
+    assert [row["direction"] for row in bench.messages(ONE)] == ["in", "out", "note"]
+    assert len(bench.letters()) == 2
+
+
+def test_a_notification_forwarded_to_a_stranger_opens_nothing_of_the_case(bench: Bench) -> None:
+    bench.take(eml())
+    internal = bench.letters("notification")[0].mail
+    reply = eml("Juan <juan@afuera.test>", f"RE: {internal['Subject']}", "Me lo reenviaron.", "<j1@afuera.test>",
+                In_Reply_To=internal["Message-ID"])  # fmt: skip
+    assert bench.take(reply, later(5))["reference"] == TWO
+    assert len(bench.messages(ONE)) == 2
+
+
+def test_an_employee_may_be_a_customer(bench: Bench) -> None:
+    closed = bench.take(eml("Ana Ruiz <ana@lohas.test>", "Mi pedido personal", "No llegó.", "<a1@lohas.test>"))
+    assert closed["reference"] == ONE
+    assert bench.said() == ["acknowledgement>ana@lohas.test", TELL_ANA]
+
+
+def test_the_same_mail_by_two_aliases_is_one(bench: Bench) -> None:
+    bench.take(eml())
+    again = bench.take(eml(Delivered_To="hola@lohas.test"), later(1))
+    assert (again["state"], again["reference"]) == ("done", ONE)
+    assert "duplicate" in again["reason"]
+    assert bench.said() == [ACK, TELL_ANA]
+
+
+def test_the_same_message_id_with_other_words_is_another_mail(bench: Bench) -> None:
+    bench.take(eml())
+    bench.take(eml(text="Otra cosa: no me llegó el pedido de mayo."), later(1))
+    assert len(bench.tickets()) == 2
+
+
+def test_mail_without_a_message_id_is_taken(bench: Bench) -> None:
+    """Chatwoot drops it."""
+    assert bench.take(eml(message_id=""))["reference"] == ONE
+    assert bench.letters("acknowledgement")[0].mail["In-Reply-To"] is None
+
+
+def test_a_customer_of_a_closed_case_gets_a_new_one_linked(bench: Bench) -> None:
+    bench.take(eml())
+    with bench.store.transaction():
+        bench.store._run("UPDATE ticket SET state = 'closed'")
+    assert bench.take(eml(subject=f"Re: [{ONE}]", text="Volvió a pasar", message_id="<m2@correo.test>"))["reference"] == TWO
+    assert bench.rows("SELECT count(*) AS n FROM ticket_link") == [{"n": 1}]
+
+
+def test_a_website_form_writes_for_the_customer(bench: Bench) -> None:
+    bench.take(eml("Formulario <web@lohas.test>", Reply_To=CLARA))
+    assert bench.tickets()[0]["customer"] == "clara@correo.test"
+    assert bench.said() == [ACK, TELL_ANA]
+
+
+def test_an_urgent_case_is_told_to_level_two_at_once(bench: Bench) -> None:
+    bench.take(eml(subject="Intoxicación", text="Mi hija está en urgencias, intoxicada por el café."))
+    assert bench.said() == [ACK, TELL_ANA, "notification>coordinacion@lohas.test"]
+
+
+# -- machines, and others who get no answer ------------------------------------------------------------------------
+
+NOBODY: list[tuple[str, bytes, str]] = [
+    ("RFC 3834", eml(Auto_Submitted="auto-replied; owner-email=x@y.test"), "auto_reply"),
+    ("only a subject", eml(subject="Fuera de la oficina – María López"), "auto_reply"),
+    ("a list", eml(List_Id="<noticias.otro.test>"), "list"),
+    ("bulk in capitals", eml(Precedence="BULK"), "list"),
+    ("the null sender", eml(Return_Path="<>"), "bounce"),
+    ("the mail system", eml("MAILER-DAEMON@correo.test"), "bounce"),
+    ("no reply", eml("Banco <no-reply@banco.test>"), "no_reply"),
+    ("another desk like ours", eml(X_PQR_Letter="t.1"), "own"),
+    ("ourselves", eml("info@lohas.test"), "own"),
+    ("our alias", eml("Hola <hola@lohas.test>"), "own"),
+    ("no From", eml(""), "unreadable"),
+    ("a From that cannot be read", eml("").replace(b"To:", b"From: yo <a@b@c@>>\r\nTo:", 1), "unreadable"),
+    ("zero bytes", b"", "unreadable"),
+    ("only line ends", b"\r\n\r\n", "unreadable"),
+    ("not mail at all", bytes(range(256)) * 40, "unreadable"),
+]
+
+
+@pytest.mark.parametrize(("case", "raw", "verdict"), NOBODY, ids=[case for case, _, _ in NOBODY])
+def test_set_aside_and_never_answered(bench: Bench, case: str, raw: bytes, verdict: str) -> None:
+    closed = bench.take(raw)
+    assert (closed["state"], closed["verdict"]) == ("set_aside", verdict)
+    assert (bench.tickets(), bench.letters()) == ([], [])
+
+
+def test_auto_submitted_no_is_a_person(bench: Bench) -> None:
+    """FreeScout counted any value."""
+    assert bench.take(eml(Auto_Submitted="no"))["verdict"] == "person"
+
+
+def test_our_own_acknowledgement_coming_back_is_ours(bench: Bench) -> None:
+    bench.take(eml())
+    assert bench.take(bench.letters("acknowledgement")[0].raw)["verdict"] == "own"
+    assert len(bench.letters()) == 2
+
+
+def test_a_machine_is_handled_as_a_person_when_the_admin_says_so(bench: Bench) -> None:
+    aside = bench.take(eml(Precedence="bulk"))
+    with bench.store.transaction():
+        assert bench.store.retry(aside["id"], as_person=True) == 1
+    bench.work(later(5))
+    assert bench.inbound(aside["id"])["verdict"] == "person"
+    assert bench.said() == [ACK, TELL_ANA]
+
+
+def test_retrying_a_set_aside_mail_of_our_own_does_not_answer_ourselves(bench: Bench) -> None:
+    aside = bench.take(eml("info@lohas.test"))
+    with bench.store.transaction():
+        bench.store.retry(aside["id"], as_person=True)
+    bench.work(later(5))
+    assert bench.letters() == []
+
+
+def test_who_asks_for_no_automatic_answer_gets_none_and_the_agent_is_warned(bench: Bench) -> None:
+    bench.take(eml(X_Auto_Response_Suppress="All"))
+    assert bench.said() == [TELL_ANA]
+    assert "no recibir respuestas automáticas" in bench.letters()[0].text
+
+
+def test_old_mail_that_a_moved_mailbox_shows_again_is_not_answered(bench: Bench) -> None:
+    closed = bench.take(eml(Date="Fri, 01 May 2026 10:00:00 -0500"), suspect_before=later(-3000))
+    assert (closed["state"], closed["verdict"]) == ("set_aside", "rescan")
+    assert bench.letters() == []
+
+
+# -- pacing --------------------------------------------------------------------------------------------------------
+
+
+def test_many_mails_of_one_sender_are_acknowledged_more_slowly_and_none_is_dropped(bench: Bench) -> None:
+    limit = POLICY.acknowledgements_per_sender_per_day
+    for number in range(limit + 2):
+        bench.take(eml(subject=f"Asunto {number}", text=f"texto {number}", message_id=f"<m{number}@correo.test>"))
+    due = [row["next_attempt_at"] for row in bench.rows(
+        "SELECT next_attempt_at FROM outbox WHERE letter = 'acknowledgement' ORDER BY id")]  # fmt: skip
+    assert len(due) == limit + 2
+    assert len({at[:10] for at in due[:limit]}) == 1
+    assert all(at[:10] == "2026-06-02" for at in due[limit:])
+    assert len(bench.letters("notification")) == limit + 2
+
+
+# -- nothing is lost -----------------------------------------------------------------------------------------------
+
+
+def test_a_template_that_breaks_fails_the_mail_and_not_the_next_one(tmp_path: Path) -> None:
+    """The mail waits as `failed`, with nothing half done, and goes through once the template is mended."""
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "acknowledgement.j2").write_text("{{ attachments[7].nothing }}")
+    bench = Bench(tmp_path / "desk.db", templates=templates)
+    failed = bench.take(eml())
+    assert failed["state"] == "failed"
+    assert "acknowledgement.j2, line 1" in failed["error"]
+    assert (bench.tickets(), bench.letters()) == ([], [])
+    assert bench.take(eml(X_Auto_Response_Suppress="All", message_id="<m2@correo.test>"))["reference"] == ONE
+    bench.close()
+    (templates / "acknowledgement.j2").unlink()
+    bench = Bench(tmp_path / "desk.db", templates=templates)
+    with bench.store.transaction():
+        assert bench.store.retry(None, as_person=False) == 1
+    bench.work(later(60))
+    assert bench.inbound(failed["id"])["reference"] == TWO
+    assert ACK in bench.said()
+    bench.close()
+
+
+def test_references_have_no_holes_when_mails_fail(tmp_path: Path) -> None:
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "acknowledgement.j2").write_text("{{ 1 // (0 if 'mala' in subject else 1) }}")
+    bench = Bench(tmp_path / "desk.db", templates=templates)
+    for number in range(9):
+        subject = "mala" if number % 3 == 1 else "buena"
+        bench.post(eml(subject=subject, text=f"texto {number}", message_id=f"<m{number}@x.test>"))
+    bench.work()
+    assert [ticket["reference"] for ticket in bench.tickets()] == [f"PQR-2026-{n:06}" for n in range(1, 7)]
+    assert bench.rows("SELECT count(*) AS n FROM inbound WHERE state = 'failed'") == [{"n": 3}]
+    bench.close()
+
+
+def test_a_mail_that_kills_the_program_is_set_apart_after_three_deaths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path / "desk.db")
+    deadly, harmless = bench.post(eml()), bench.post(eml(message_id="<m2@correo.test>", text="otra"))
+    for _ in range(ATTEMPTS):
+        bench.close()
+        bench = Bench(tmp_path / "desk.db")  # the program starts anew
+        with pytest.raises(KeyboardInterrupt):
+            _dying(bench).round(lambda: NOW)
+    bench.close()
+    bench = Bench(tmp_path / "desk.db")
+    bench.work()
+    assert bench.inbound(deadly)["state"] == "failed"
+    assert "died 3 times" in bench.inbound(deadly)["error"]
+    assert bench.inbound(harmless)["state"] == "done"
+    bench.close()
+
+
+def _dying(bench: Bench) -> Any:
+    """A handler that ends the way a killed process does: in the middle, with nothing cleaned up by it."""
+
+    class Dying(type(bench.handler)):  # type: ignore[misc]
+        def handle(self, inbound: object, now: datetime) -> Any:
+            raise KeyboardInterrupt
+
+    fields = ("store", "desk", "lexicon", "letters", "signer", "suspects_until")
+    return Dying(*(getattr(bench.handler, name) for name in fields))
+
+
+def test_a_store_that_is_busy_is_no_fault_of_the_mail(bench: Bench) -> None:
+    inbound_id = bench.post(eml())
+    bench.store._run("PRAGMA busy_timeout = 1")
+    with sqlite3.connect(bench.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError):
+            bench.work()
+        other.execute("ROLLBACK")
+    other.close()
+    assert bench.work() == 1
+    assert bench.inbound(inbound_id)["state"] == "done"
+
+
+def test_more_than_one_batch(bench: Bench) -> None:
+    for number in range(BATCH + 5):
+        bench.post(eml(f"c{number}@x.test", text=f"texto {number}", message_id=f"<m{number}@x.test>"))
+    assert bench.work() == BATCH + 5
+    assert len(bench.tickets()) == BATCH + 5
+
+
+HARD: list[tuple[str, Callable[[], bytes]]] = [
+    ("thirty megabytes", lambda: eml() + b"A" * 76 * 1000 + (b"A" * 76 + b"\r\n") * 400_000),
+    ("a thousand nested parts", lambda: _nested(1000)),
+    ("five thousand links", lambda: eml(text="http://x.test/a " * 5000)),
+    ("a name of thirty thousand letters", lambda: eml(f"{'x' * 30_000} <clara@correo.test>")),
+    ("a subject of thirty thousand letters", lambda: eml(subject="a " * 15_000)),
+    ("bytes that are no text", lambda: eml().replace(b"vencido", b"\xff\xfe\x00\x80")),
+    ("References over 4 KB", lambda: eml(References=" ".join(f"<{n:030}@correo.test>" for n in range(300)))),
+    ("newlines in a name", lambda: eml().replace(b"From: ", b"From: =?utf-8?q?a=0D=0ABcc=3A_x=40y=2Etest?= ", 1)),
+]
+
+
+def _nested(depth: int) -> bytes:
+    start = b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(depth))
+    return b"From: clara@correo.test\r\nSubject: hondo\r\n" + start + b"Content-Type: text/plain\r\n\r\nhola\r\n"
+
+
+@pytest.mark.parametrize(("case", "raw"), HARD, ids=[case for case, _ in HARD])
+def test_hard_mail_becomes_a_case_and_is_never_in_the_way(bench: Bench, case: str, raw: Callable[[], bytes]) -> None:
+    assert bench.take(raw())["state"] == "done"
+    assert bench.take(eml(DIEGO, message_id="<d1@otro.test>"), later(1))["reference"] == TWO
+    acknowledgements = bench.letters("acknowledgement")
+    assert [letter.to for letter in acknowledgements][-1] == "diego@otro.test"
+    assert all(not letter.mail["Bcc"] and letter.raw.isascii() for letter in acknowledgements)
+    assert all(len(line) <= 998 for letter in bench.letters() for line in letter.raw.split(b"\r\n"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["new", "reply", "stranger", "agent", "robot", "again"]), max_size=12))
+def test_laws_over_any_order_of_mails(tmp_path_factory: pytest.TempPathFactory, kinds: list[str]) -> None:
+    """One acknowledgement a case, to its own customer and to nobody else; references without holes; a second round
+    does nothing; no letter to a customer holds another customer's words."""
+    bench = Bench(tmp_path_factory.mktemp("desk") / "desk.db")
+    for number, kind in enumerate(kinds):
+        bench.take(_mail_of(kind, number, bench), later(number))
+    tickets = bench.tickets()
+    assert [ticket["reference"] for ticket in tickets] == [f"PQR-2026-{n + 1:06}" for n in range(len(tickets))]
+    acknowledged = [(letter.reference, letter.to) for letter in bench.letters("acknowledgement")]
+    assert acknowledged == [(ticket["reference"], ticket["customer"]) for ticket in tickets]
+    staff = {"ana@lohas.test", "luz@lohas.test", "coordinacion@lohas.test"}
+    assert {letter.to for letter in bench.letters("notification")} <= staff
+    assert all(_reveals_nothing(letter) for letter in bench.letters("acknowledgement"))
+    assert {row["state"] for row in bench.rows("SELECT state FROM inbound")} <= {"done", "set_aside"}
+    assert bench.work(later(100)) == 0
+    bench.close()
+
+
+def _mail_of(kind: str, number: int, bench: Bench) -> bytes:
+    one = f"<{number}@x.test>"
+    match kind:
+        case "reply":
+            return eml(subject=f"Re: pqr 2026 1 ({number})", text=f"respuesta secreta {number}", message_id=one)
+        case "stranger":
+            return eml(f"e{number}@otro.test", f"RV: [{ONE}]", f"ajeno secreto {number}", one)
+        case "agent":
+            return eml("ana@lohas.test", f"Re: [{ONE}]", f"nota secreta {number}", one)
+        case "robot":
+            return eml(subject=f"[{ONE}]", message_id=one, Auto_Submitted="auto-replied")
+        case "again":
+            return eml(text="la misma secreta", message_id="<again@x.test>")
+    return eml(f"c{number}@x.test", f"Asunto {number}", f"palabra secreta {number}", one)
+
+
+def _reveals_nothing(letter: Letter) -> bool:
+    return "secret" not in letter.text and letter.text.count("PQR-2026-") == letter.text.count(letter.reference or "-")
+
+
+# -- the machinery -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "effect", [OpenTicket, RecordMessage, MoveTicket, AssignTicket, LinkTickets, NoteEvent, QueueLetter, CloseInbound]
+)
+def test_every_effect_can_be_applied(effect: type) -> None:
+    assert Applying.__dict__["apply"].dispatcher.dispatch(effect) is not Applying.__dict__["apply"].dispatcher.dispatch(object)
+
+
+def test_the_trail_tells_why(bench: Bench) -> None:
+    bench.take(eml())
+    closed = bench.take(eml(subject=f"Re: {ONE}", text="gracias", message_id="<m2@correo.test>"), later(1))
+    trail = json.loads(closed["trail"])
+    assert trail["key"] == "customer"
+    assert trail["clue"] == f"subject {ONE}"
+    assert f"record the mail on {ONE} (in)" in trail["effects"]
+
+
+def test_whoever_takes_no_mail_of_a_type_is_not_asked(tmp_path: Path) -> None:
+    """Round robin among those who take the type; everybody in turn."""
+    ana, luz = POLICY.agents
+    desk = Desk(replace(POLICY, agents=(replace(ana, types=("queja",)), luz)), DESK.calendar)
+    bench = Bench(tmp_path / "desk.db", desk)
+    for number in range(3):
+        bench.take(eml(f"c{number}@x.test", text=f"Café vencido, exijo mi dinero {number}", message_id=f"<{number}@x>"))
+    assert {ticket["owner"] for ticket in bench.tickets()} == {"luz@lohas.test"}
+    bench.close()
