@@ -1,0 +1,284 @@
+"""Mailbox to inbound rows: fetch everything above the cursor, keep it raw, only then wait or touch the server.
+
+Order on one connection (design section 2): fetch, then IDLE; whatever IDLE says, search again before waiting again, so
+that no race between the two can hide a mail; and the poll runs while IDLE is up. `\\Seen` is never a queue: people read
+the mailbox too. The store moves the cursor in the transaction that keeps the mail, so a crash anywhere repeats a fetch
+and loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from pqr_mailbot.adapters.connection import Trouble
+from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
+from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
+from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.providers import Standing
+
+WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
+AT_ONCE = 4 * 2**20  # bytes: mails up to this size together are fetched in one command, larger ones in slices
+MAILS_AT_ONCE = 100
+HEAD = 256 * 2**10  # bytes kept of a mail above the size limit
+MIGRATION_GAP = timedelta(days=2)  # after a renumbering, unknown mail this much older than the last good fetch is old
+SKEW = timedelta(hours=1)  # the server's clock may differ from ours by this when we judge "older than our start"
+STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
+MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the mailbox is read: settings in plain values."""
+
+    folder: str
+    move_to: str
+    start_from: date | None  # None: from the first successful round on
+    poll_seconds: float
+    max_bytes: int
+    zone: ZoneInfo
+
+
+@dataclass
+class Receiver:
+    """Reads one mailbox. `open_mailbox` connects and selects; `on_mail` is called after mail was kept."""
+
+    books: Books
+    open_mailbox: Callable[[], Mailbox]
+    standing: Standing
+    reading: Reading
+    clock: Callable[[], datetime]
+    on_mail: Callable[[], None] = lambda: None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _mailbox: Mailbox | None = None
+
+    # -- the daemon's thread ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until `stop`: sessions, each rebuilt after any trouble, with the back-off that the store remembers."""
+        while not self._stop.is_set():
+            try:
+                self._turn()
+            except sqlite3.OperationalError as error:  # disk full, locked: weather; nothing was taken from the server
+                log.error("store: %s; trying again", error)
+                self._stop.wait(STORE_PAUSE)
+
+    def _turn(self) -> None:
+        """One session, or a piece of the waiting for the next."""
+        now = self.clock()
+        until = self.books.do_now(partial(self.standing.wait_until, now=now))
+        if until is not None:
+            self._stop.wait(min(5.0, max(0.1, (until - now).total_seconds())))
+            return
+        try:
+            self._session()
+        except Trouble as trouble:
+            if not self._stop.is_set():
+                self._failed(trouble)
+
+    def once(self) -> None:
+        """One whole fetch. Raises Trouble after remembering it."""
+        try:
+            with self._opened() as mailbox:
+                self.catch_up(mailbox)
+        except Trouble as trouble:
+            self._failed(trouble)
+            raise
+
+    def stop(self) -> None:
+        """From another thread: ends `run` within a second or so, with nothing half done."""
+        self._stop.set()
+        if self._mailbox:
+            self._mailbox.wake()
+
+    def _session(self) -> None:
+        with self._opened() as mailbox:
+            while not self._stop.is_set():
+                self.catch_up(mailbox)
+                mailbox.wait(min(self.reading.poll_seconds, WINDOW), self._stop.is_set)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Mailbox]:
+        mailbox = self._mailbox = self.open_mailbox()
+        try:
+            self._redo_moves(mailbox)
+            yield mailbox
+        finally:
+            self._mailbox = None
+            mailbox.close()
+
+    def _failed(self, trouble: Trouble) -> None:
+        def note(store: Store) -> None:
+            with store.transaction():
+                self.standing.failed(store, trouble, self.clock())
+
+        self.books.do_now(note)
+
+    # -- one fetch -------------------------------------------------------------------------------------------------
+
+    def catch_up(self, mailbox: Mailbox) -> None:
+        """Keeps everything above the cursor, in batches that each move the cursor."""
+        cursor, start = self._aligned(mailbox)
+        uids = mailbox.uids_after(cursor.last_uid)
+        for envelopes in self._batches(mailbox, uids):
+            wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
+            mails = [mail for mail in self._fetch(mailbox, wanted, cursor, start) if mail is not None]
+            self._keep(cursor, mails, envelopes[-1].uid)
+            self._move(mailbox, [mail.uid for mail in mails])
+        self._well(cursor, uids[-1] if uids else cursor.last_uid)
+
+    def _aligned(self, mailbox: Mailbox) -> tuple[Cursor, datetime]:
+        """The cursor in the numbering the server uses now, and the instant our reading begins."""
+        folder, now = self.reading.folder, self.clock()
+
+        def align(store: Store) -> tuple[Cursor, datetime] | None:
+            cursor, start = store.cursor(folder), store.fact(_start_fact(folder))
+            if cursor is None or start is None:
+                return None
+            if cursor.uidvalidity != mailbox.uidvalidity:
+                log.warning("the server renumbered the mailbox (UIDVALIDITY): reading it anew, with suspicion")
+                with store.transaction():
+                    store.renumber_mailbox(folder, mailbox.uidvalidity, _next_uid(mailbox), now)
+                cursor = store.cursor(folder)
+                assert cursor
+            return cursor, instant(start)
+
+        aligned = self.books.do_now(align)
+        return aligned or self._first_time(mailbox, now)
+
+    def _first_time(self, mailbox: Mailbox, now: datetime) -> tuple[Cursor, datetime]:
+        """What was there before us is left alone."""
+        folder, begin, last = self.reading.folder, now, _next_uid(mailbox) - 1
+        if self.reading.start_from:
+            begin = datetime.combine(self.reading.start_from, time(), self.reading.zone).astimezone(UTC)
+            since = mailbox.uids_since(self.reading.start_from - timedelta(days=1))  # SEARCH ignores zones
+            last = min(since) - 1 if since else last
+
+        def start(store: Store) -> Cursor:
+            with store.transaction():
+                store.begin_mailbox(folder, mailbox.uidvalidity, last, now)
+                store.set_fact(_start_fact(folder), stamp(begin))
+            cursor = store.cursor(folder)
+            assert cursor
+            return cursor
+
+        log.info("reading the mailbox for the first time, above UID %d", last)
+        return self.books.do_now(start), begin
+
+    def _left_alone(self, envelope: Envelope, cursor: Cursor, start: datetime) -> bool:
+        """Mail received before our start: when the admin named a day, or when a renumbering shows all of it again."""
+        if envelope.received_at is None or envelope.received_at >= start:
+            return False
+        return self.reading.start_from is not None or envelope.uid < cursor.renumbered_below
+
+    def _suspect_before(self, envelope: Envelope, cursor: Cursor, start: datetime) -> datetime | None:
+        """With any date before this, the mail is old mail shown again and must not be answered."""
+        if cursor.renumbered_after and envelope.uid < cursor.renumbered_below:
+            return cursor.renumbered_after - MIGRATION_GAP
+        if envelope.received_at and envelope.received_at < start - SKEW:  # somebody moved old mail into the folder
+            return start - SKEW
+        return None
+
+    def _batches(self, mailbox: Mailbox, uids: Sequence[int]) -> Iterator[list[Envelope]]:
+        """Groups small enough to fetch in one command; a large mail is a group of its own."""
+        for start in range(0, len(uids), MAILS_AT_ONCE):
+            group: list[Envelope] = []
+            for envelope in sorted(mailbox.headers_of(uids[start : start + MAILS_AT_ONCE]), key=lambda e: e.uid):
+                if group and sum(e.size for e in group) + envelope.size > AT_ONCE:
+                    yield group
+                    group = []
+                group.append(envelope)
+            if group:
+                yield group
+
+    def _fetch(
+        self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime
+    ) -> Iterator[RawMail | None]:
+        small = [e.uid for e in envelopes if e.size <= AT_ONCE]
+        bodies = mailbox.bodies(small) if small else {}
+        for envelope in envelopes:
+            complete = envelope.size <= self.reading.max_bytes
+            if envelope.size <= AT_ONCE:
+                raw = bodies.get(envelope.uid)  # absent: somebody removed it meanwhile
+            else:
+                raw = b"".join(mailbox.slices(envelope.uid, upto=envelope.size if complete else HEAD))
+            yield (
+                None
+                if raw is None
+                else RawMail(
+                    envelope.uid,
+                    envelope.received_at or self.clock(),
+                    envelope.size,
+                    raw,
+                    complete,
+                    self._suspect_before(envelope, cursor, start),
+                )
+            )
+
+    def _keep(self, cursor: Cursor, mails: Sequence[RawMail], last_uid: int) -> None:
+        def keep(store: Store) -> int:
+            with store.transaction():
+                return store.store_mail(self.reading.folder, cursor, mails, last_uid, self.clock())
+
+        if self.books.do_now(keep):
+            self.on_mail()
+
+    def _well(self, cursor: Cursor, last_uid: int) -> None:
+        """A fetch that succeeded, whether or not it found mail."""
+
+        def well(store: Store) -> None:
+            with store.transaction():
+                store.store_mail(self.reading.folder, cursor, [], last_uid, self.clock())
+                self.standing.well(store, self.clock())
+
+        self.books.do_now(well)
+
+    # -- MOVE ------------------------------------------------------------------------------------------------------
+
+    def _redo_moves(self, mailbox: Mailbox) -> None:
+        """Moves what a crash left behind: mail that is safely here and still in the folder."""
+        if not self.reading.move_to:
+            return
+        cursor = self.books.do_now(lambda store: store.cursor(self.reading.folder))
+        if cursor and cursor.uidvalidity == mailbox.uidvalidity:
+            present = mailbox.present(cursor.last_uid)
+            kept = self.books.do_now(lambda store: store.stored_uids(self.reading.folder, cursor.uidvalidity, present))
+            self._move(mailbox, kept)
+
+    def _move(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """A folder that cannot be moved to is a problem for `status`, never a reason to stop reading mail."""
+        if not self.reading.move_to or not uids:
+            return
+        problem = ""
+        try:
+            mailbox.move(list(uids), self.reading.move_to)
+        except Trouble as trouble:
+            if trouble.kind != "folder":
+                raise
+            problem = str(trouble)
+            log.warning("%s", problem)
+
+        def note(store: Store) -> None:
+            if (store.fact(MOVE_PROBLEM) or "") != problem:
+                with store.transaction():
+                    store.set_fact(MOVE_PROBLEM, problem)
+
+        self.books.do_now(note)
+
+
+def _start_fact(folder: str) -> str:
+    return f"start:{folder}"
+
+
+def _next_uid(mailbox: Mailbox) -> int:
+    """UIDNEXT, or one above the last mail where the server does not tell."""
+    return mailbox.uidnext or max(mailbox.uids_after(0), default=0) + 1
