@@ -1,0 +1,113 @@
+"""Outbox to SMTP. The law of the queue:
+
+- A letter is one row, one recipient, finished bytes with a stable Message-ID; every attempt sends the same bytes.
+- queued -> sending -> sent | uncertain | dead; back to queued when it may be tried again. A row is claimed in its own
+  transaction before the network is touched, and no transaction is open while a server is spoken to.
+- Errors are temporary unless proven otherwise. Only a 5xx to this letter's own RCPT or DATA makes it dead, or five days
+  of temporary refusals (RFC 5321 section 4.5.4.1).
+- What is about us and not about a letter (connection, login, quota) pauses the queue; no letter dies or ages of it.
+- A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
+- After a crash `sending` rows go again with the same Message-ID and are counted as interrupted. That, and nothing
+  else, is where a letter may go twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
+from pqr_mailbot.adapters.sqlite_store import DueLetter, Store
+from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, letter_delay
+from pqr_mailbot.domain.decide import DESK
+from pqr_mailbot.domain.effects import NoteEvent
+from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.providers import Standing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Sends what is due."""
+
+    books: Books
+    mailer: Mailer
+    standing: Standing
+    width: int  # letters under way at once
+    clock: Callable[[], datetime]
+    stopping: Callable[[], bool] = lambda: False  # then nothing new is begun, and what is under way is finished
+
+    async def round(self) -> bool:
+        """Sends every letter that is due. False when the queue had to be paused because of the server.
+
+        The first goes alone: when the server turns it away no other knocks, and a wrong password is tried once.
+        """
+        flying: dict[asyncio.Task[Outcome], DueLetter] = {}
+        paused, width = False, 1
+        try:
+            while True:
+                if not paused and not self.stopping() and len(flying) < width:
+                    for letter in await self._claim(width - len(flying)):
+                        flying[asyncio.create_task(self._send(letter))] = letter
+                if not flying:
+                    return not paused
+                landed, _ = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+                width = self.width
+                outcomes = [(flying.pop(task), task.result()) for task in landed]
+                paused = paused or any(outcome.kind == "paused" for _, outcome in outcomes)
+                await self.books.do(partial(self._note, outcomes=outcomes))
+        finally:
+            for task in flying:  # the program is stopping: the rows stay `sending` and go again
+                task.cancel()
+
+    async def _claim(self, limit: int) -> list[DueLetter]:
+        def claim(store: Store) -> list[DueLetter]:
+            now, due = self.clock(), store.next_letter_at()
+            if due is None or due > now:
+                return []
+            with store.transaction():
+                return store.claim_letters(now, limit)
+
+        return await self.books.do(claim)
+
+    async def _send(self, letter: DueLetter) -> Outcome:
+        return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
+
+    def _note(self, store: Store, outcomes: list[tuple[DueLetter, Outcome]]) -> None:
+        """What became of each letter, in one transaction."""
+        now = self.clock()
+        with store.transaction():
+            for letter, outcome in outcomes:
+                self._note_one(store, letter, outcome, now)
+            troubles = [outcome.trouble for _, outcome in outcomes if outcome.trouble]
+            if troubles:
+                self.standing.failed(store, troubles[0], now)
+            elif any(outcome.kind != "paused" for _, outcome in outcomes):
+                self.standing.well(store, now)
+
+    def _note_one(self, store: Store, letter: DueLetter, outcome: Outcome, now: datetime) -> None:
+        event, detail = "", outcome.reply
+        if outcome.kind == "sent":
+            store.letter_sent(letter, outcome.reply, now)
+            event = "letter_sent"
+        elif outcome.kind == "paused":
+            store.letter_back(letter, letter.due, outcome.reply, counts=False)
+        elif outcome.kind == "later" and now - letter.not_before < GIVE_UP_AFTER:
+            store.letter_back(letter, now + letter_delay(letter.attempts, random.random()), outcome.reply)  # noqa: S311  # jitter
+        elif outcome.kind == "uncertain":
+            store.letter_stopped(letter, "uncertain", "", outcome.reply)
+            event = "letter_uncertain"
+        else:
+            store.letter_stopped(letter, "dead", outcome.reply, f"{outcome.stage}: {outcome.reply}")
+            event = "letter_dead"
+        if event and letter.reference:
+            detail = f"{letter.letter} to {letter.recipient}: {detail}"
+            store.note_event(NoteEvent(letter.reference, DESK, event, detail), now)
+        if outcome.kind not in ("sent", "paused"):
+            log.warning("letter %d (%s) %s at %s", letter.id, letter.letter, outcome.kind, outcome.stage)
