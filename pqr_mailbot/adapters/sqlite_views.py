@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from contextlib import suppress
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,9 +20,13 @@ import zstandard
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
 from pqr_mailbot.domain.business_days import BusinessCalendar, local_day
+from pqr_mailbot.domain.model import State
 
 Row = dict[str, Any]
-TICKET_LIMIT = 1_000_000
+INBOUND_STATES = ("new", "done", "set_aside", "failed")
+OUTBOX_STATES = ("queued", "sending", "sent", "uncertain", "dead")
+LARGEST_ID = 2**63 - 1
+BUSY_SECONDS = 10.0
 STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
 
 _TICKET = (
@@ -40,33 +44,48 @@ class Filter:
     overdue: bool = False
 
 
+class NoStore(StoreProblem):
+    """There is none yet, or an empty file in its place; starting the daemon makes it."""
+
+
+class OlderStore(StoreProblem):
+    """A store as an earlier version left it; starting the daemon brings it up to date."""
+
+
 class Views:
-    """The store for reading, in the office's zone."""
+    """The store for reading, in the office's zone: everything is seen as it was at the first look."""
 
     def __init__(self, path: Path, zone: ZoneInfo, calendar: BusinessCalendar) -> None:
-        """Raises StoreProblem when there is no store that can be read."""
+        """Raises StoreProblem when there is no store that can be read; NoStore, OlderStore when starting mends it."""
         self._zone, self._calendar, self._path = zone, calendar, path
-        if not path.is_file():
-            raise StoreProblem(f"{path}: no store yet; `pqr-mailbot run` makes it")
+        self._db = _opened(path)
         try:
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
-            self._db.execute("PRAGMA query_only = ON")
             self._check_schema()
-        except sqlite3.Error as error:
-            raise StoreProblem(f"{path}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
 
     def _check_schema(self) -> None:
+        self._all("PRAGMA query_only = ON")
+        self._all("BEGIN")
+        if not self._all("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"):
+            raise StoreProblem(f"{self._path}: is no store of pqr-mailbot")
+        rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
         known = [migration.name for migration in migrations._migrations]  # no public list of names
-        applied = []
-        with suppress(sqlite3.OperationalError):  # no such table: not a store of ours, or made a moment ago
-            rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
-            applied = [row["name"] for row in rows]
+        applied = [row["name"] for row in rows]
+        if set(applied) - set(known):
+            raise StoreProblem(f"{self._path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
         if applied != known:
-            age = "a newer" if set(applied) - set(known) else "an older"
-            raise StoreProblem(f"{self._path}: the store is of {age} version of pqr-mailbot")
+            raise OlderStore(f"{self._path}: of an older version of pqr-mailbot; starting it brings it up to date")
+
+    def soundness(self) -> tuple[str, datetime | None]:
+        """What SQLite says of the file ("ok", or the first damage), and the instant of the last event in it."""
+        (damage,) = self._one("PRAGMA quick_check(1)").values()
+        last = self._one("SELECT max(at) AS at FROM ticket_event")["at"]
+        return str(damage), instant(last) if last else None
 
     # -- tickets ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +186,7 @@ class Views:
             return []
         rows = self._all(
             """SELECT message.reference, message.message_id, message.author, message.at, outbox.sent_at AS left_at,
-                message.direction, snippet(message_fts, 1, '', '', '…', 24) AS snippet
+                message.direction, snippet(message_fts, -1, '', '', '…', 24) AS snippet
             FROM message_fts JOIN message ON message.id = message_fts.rowid
             LEFT JOIN outbox ON outbox.id = message.outbox_id
             WHERE message_fts MATCH ? ORDER BY message.id DESC""",
@@ -205,9 +224,14 @@ class Views:
             row["sent_at"] = self._time(row["sent_at"])
         return rows
 
+    def inbound_state(self, inbound_id: int) -> str | None:
+        """The state of a mail, None when there is no such mail."""
+        rows = self._all("SELECT state FROM inbound WHERE id = ?", inbound_id)
+        return rows[0]["state"] if rows else None
+
     def explain(self, wanted: str) -> list[Row]:
         """The decision trail of a mail by inbound id or Message-ID; a Message-ID may have come more than once."""
-        by_id = wanted.isdigit()
+        by_id = wanted.isascii() and wanted.isdigit() and int(wanted) <= LARGEST_ID
         bracketed = wanted if wanted.startswith("<") else f"<{wanted}>"
         rows = self._all(
             f"SELECT * FROM inbound WHERE {'id' if by_id else 'message_id'} = ? ORDER BY id",
@@ -239,7 +263,9 @@ class Views:
     def status(self, now: datetime, fetch_every: timedelta) -> Row:
         """Is the desk healthy? `fetch_every`: how often a successful fetch is due."""
         providers = {row["name"]: row for row in self._all("SELECT * FROM provider")}
-        inbox, outbox, tickets = (self._counts(table) for table in ("inbound", "outbox", "ticket"))
+        inbox = self._counts("inbound", INBOUND_STATES)
+        outbox = self._counts("outbox", OUTBOX_STATES)
+        tickets = self._counts("ticket", tuple(State))
         last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]
         problems = [
             *(
@@ -248,9 +274,9 @@ class Views:
                 if row["problem"]
             ),
             *self._silence(last_fetch, now, fetch_every),
-            *self._counted(inbox, "failed", "mails could not be handled (`inbox --state failed`)"),
-            *self._counted(outbox, "uncertain", "letters may or may not have arrived (`outbox --state uncertain`)"),
-            *self._counted(outbox, "dead", "letters could not be delivered (`outbox --state dead`)"),
+            *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
+            *_counted(outbox["uncertain"], "letter", "may or may not have arrived (`outbox --state uncertain`)"),
+            *_counted(outbox["dead"], "letter", "could not be delivered (`outbox --state dead`)"),
             *self._stuck(now),
             *(row["value"] for row in self._all("SELECT value FROM fact WHERE name = 'move_problem' AND value <> ''")),
         ]
@@ -276,13 +302,12 @@ class Views:
         late = self._one(
             "SELECT count(*) AS n FROM outbox WHERE state = 'queued' AND not_before < ?", stamp(now - STUCK)
         )["n"]
-        return [f"{late} letters wait longer than {STUCK.seconds // 60} minutes"] if late else []
+        return _counted(late, "letter", f"in the queue for more than {STUCK.seconds // 60} minutes")
 
-    def _counts(self, table: str) -> dict[str, int]:
-        return {row["state"]: row["n"] for row in self._all(f"SELECT state, count(*) AS n FROM {table} GROUP BY state")}
-
-    def _counted(self, counts: Mapping[str, int], state: str, words: str) -> list[str]:
-        return [f"{counts[state]} {words}"] if counts.get(state) else []
+    def _counts(self, table: str, states: Sequence[str]) -> dict[str, int]:
+        """Every state with its number, so that a script need not ask whether it is there."""
+        rows = self._all(f"SELECT state, count(*) AS n FROM {table} GROUP BY state")
+        return {**dict.fromkeys(map(str, states), 0), **{row["state"]: row["n"] for row in rows}}
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -290,9 +315,42 @@ class Views:
         return instant(text).astimezone(self._zone).isoformat(timespec="seconds") if text else None
 
     def _all(self, sql: str, *values: object) -> list[Row]:
-        cursor = self._db.execute(sql, values)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        try:
+            cursor = self._db.execute(sql, values)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except sqlite3.Error as error:
+            raise StoreProblem(f"{self._path}: {error}") from error
 
     def _one(self, sql: str, *values: object) -> Row:
         return self._all(sql, *values)[0]
+
+
+def _counted(number: int, noun: str, words: str) -> list[str]:
+    return [f"{number} {noun if number == 1 else noun + 's'} {words}"] if number else []
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Raises StoreProblem saying what stands in the way."""
+    missing = f"{path}: no store yet; `pqr-mailbot run` makes it"
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise NoStore(missing) from None
+    except OSError as error:
+        raise StoreProblem(f"{path}: {error.strerror}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise StoreProblem(f"{path}: is a directory, expected the file of a store")
+    if not status.st_size:  # a daemon is making it at this moment
+        raise NoStore(missing)
+    try:
+        return sqlite3.connect(_read_only(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StoreProblem(f"{path}: {error}") from error
+
+
+def _read_only(path: Path) -> str:
+    """Opening a store in WAL mode makes files beside it, even for reading. While nobody has it open there are none,
+    and none are needed: nothing changes, and the copy of a store on a disk that cannot be written can be read."""
+    at_rest = not any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal"))
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"

@@ -1,0 +1,160 @@
+"""The admin's rehearsal before the first real mail: one finding a line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pqr_mailbot import wiring
+from pqr_mailbot.adapters.connection import Trouble
+from pqr_mailbot.adapters.letters import SAMPLE_FACTS, TemplateProblem
+from pqr_mailbot.adapters.sqlite_store import StoreProblem
+from pqr_mailbot.adapters.sqlite_views import NoStore, OlderStore, Views
+from pqr_mailbot.config import ConfigError, Settings, keys_without_effect
+from pqr_mailbot.domain.business_days import local_day
+
+AHEAD = timedelta(days=60)  # a term of 30 business days begun today may reach this far
+CLOCK_SLACK = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Literal["ok", "warn", "FAIL"]
+    what: str
+    detail: str
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def findings(settings: Settings, environ: Mapping[str, str], now: datetime, offline: bool) -> Iterator[Finding]:
+    """Everything that can be known before the first mail, cheapest first. Sends nothing and writes nothing."""
+    yield from _configuration(settings)
+    yield from _words_and_letters(settings)
+    yield from _calendar(settings, now)
+    yield from _store(settings, now)
+    if offline:
+        return
+    try:
+        secrets = wiring.Secrets.read(settings, environ)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            yield Finding("FAIL", "secrets", mistake)
+        return
+    yield from _imap(settings, secrets)
+    yield from _smtp(settings, secrets)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    agents = ", ".join(agent.address for agent in settings.agents)
+    yield Finding("ok", "configuration", f"{settings.office.name} <{settings.office.address}>, agents {agents}")
+    if later := keys_without_effect(settings):
+        yield Finding("warn", "configuration", "accepted, but without effect in this version: " + ", ".join(later))
+    absent = {
+        "office.phone": settings.office.phone,
+        "office.privacy_notice_url": settings.office.privacy_notice_url,
+    }
+    for key, value in absent.items():
+        if not value:
+            yield Finding("warn", key, "empty: the letters leave it out")
+    if not settings.imap.trusted_authserv_ids:
+        yield Finding("warn", "imap.trusted_authserv_ids", "empty: no Authentication-Results header is believed")
+
+
+def _words_and_letters(settings: Settings) -> Iterator[Finding]:
+    try:
+        wiring.lexicon_of(settings)
+        yield Finding("ok", "lexicon", "every row can be used")
+    except ConfigError as error:
+        yield Finding("FAIL", "lexicon", "; ".join(error.mistakes))
+    for letter, facts in SAMPLE_FACTS.items():
+        try:
+            wiring.letters_of(settings).render(letter, facts)
+            yield Finding("ok", f"letter {letter}", "renders")
+        except TemplateProblem as problem:
+            yield Finding("FAIL", f"letter {letter}", str(problem))
+
+
+def _calendar(settings: Settings, now: datetime) -> Iterator[Finding]:
+    last_year, reviewed = (local_day(now, settings.office.zone) + AHEAD).year, settings.calendar.reviewed_until
+    if last_year > reviewed:
+        todo = f"read `calendar {last_year}`, then raise calendar.reviewed_until"
+        detail = f"deadlines reach {last_year}, reviewed until {reviewed}: {todo}"
+        yield Finding("warn", "calendar", detail)
+    else:
+        yield Finding("ok", "calendar", f"reviewed until {reviewed}")
+
+
+def _store(settings: Settings, now: datetime) -> Iterator[Finding]:
+    path, last_event = settings.store.path, None
+    try:
+        with closing(Views(path, settings.office.zone, wiring.desk_of(settings).calendar)) as views:
+            damage, last_event = views.soundness()
+        yield Finding("ok" if damage == "ok" else "FAIL", "store", f"{path}: {damage}")
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield Finding("warn", "store", f"{path} can be read by others (expected mode 0600)")
+    except NoStore:
+        yield _place_for_a_store(path)
+    except OlderStore as problem:
+        yield Finding("warn", "store", str(problem))
+    except StoreProblem as problem:
+        yield Finding("FAIL", "store", str(problem))
+    yield _clock(now, last_event)
+
+
+def _place_for_a_store(path: Path) -> Finding:
+    if not path.parent.is_dir():
+        return Finding("FAIL", "store", f"{path.parent}: no such directory; store.path is to be made in it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return Finding("FAIL", "store", f"{path.parent}: this user may not write there; store.path is to be made in it")
+    return Finding("ok", "store", f"{path} is made at the first start")
+
+
+def _clock(now: datetime, last_event: datetime | None) -> Finding:
+    here = f"{now:%Y-%m-%d %H:%M} UTC"
+    if last_event and last_event > now + CLOCK_SLACK:
+        known = f"{last_event:%Y-%m-%d %H:%M}"
+        return Finding("FAIL", "clock", f"it is {here} here, but the store knows {known}: the clock went back")
+    return Finding("ok", "clock", here)
+
+
+def _imap(settings: Settings, secrets: wiring.Secrets) -> Iterator[Finding]:
+    imap = settings.imap
+    try:
+        mailbox = wiring.open_mailbox(settings, secrets, readonly=True)
+    except Trouble as trouble:
+        yield Finding("FAIL", "imap", str(trouble))
+        return
+    with closing(mailbox):
+        yield Finding("ok", "imap", f"{imap.host}:{imap.port} as {imap.username}, folder {imap.folder}")
+        try:
+            if imap.move_to and imap.move_to not in mailbox.folders():
+                yield Finding("FAIL", "imap.move_to", f"no folder {imap.move_to} on the server")
+        except Trouble as trouble:
+            yield Finding("FAIL", "imap", str(trouble))
+
+
+def _smtp(settings: Settings, secrets: wiring.Secrets) -> Iterator[Finding]:
+    async def knock() -> None:
+        mailer = wiring.mailer_of(settings, secrets)
+        try:
+            await mailer.check()
+        finally:
+            await mailer.close()
+
+    try:
+        asyncio.run(knock())
+        yield Finding(
+            "ok",
+            "smtp",
+            f"{settings.smtp.host}:{settings.smtp.port} as {settings.smtp.username or 'nobody (no login)'}",
+        )
+    except Trouble as trouble:
+        yield Finding("FAIL", "smtp", str(trouble))

@@ -1,0 +1,268 @@
+"""Runs the desk: three loops that wake each other, one thread for the store, signals and systemd.
+
+The receiver's thread keeps raw mail, `_handle` decides it on the books' thread, `_deliver` sends. APScheduler only says
+"look now"; the database is the schedule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from functools import partial
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from pqr_mailbot import wiring
+from pqr_mailbot.adapters import systemd
+from pqr_mailbot.adapters.connection import Trouble
+from pqr_mailbot.adapters.smtp_mailer import Mailer
+from pqr_mailbot.adapters.sqlite_store import Store, only_daemon
+from pqr_mailbot.config import Settings
+from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.deliver import Delivery
+from pqr_mailbot.flows.handle import Handler
+from pqr_mailbot.flows.receive import Receiver
+
+LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
+STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
+DRAIN_SECONDS = 10.0  # how long letters under way may take at the end
+
+Clock = Callable[[], datetime]
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The only clock of the program; everything else is handed its time."""
+    return datetime.now(UTC)
+
+
+class Daemon:
+    """The desk at work on one store, alone. Make it, `run` it or do one `round`, and `close` it in any case."""
+
+    def __init__(self, settings: Settings, secrets: wiring.Secrets, clock: Clock = utc_now) -> None:
+        """Opens the store and everything else that needs no network. Raises StoreProblem, ConfigError."""
+        self._clock = clock
+        self._resources = ExitStack()
+        with ExitStack() as undo:
+            undo.callback(self._resources.close)
+            self._resources.enter_context(only_daemon(settings.store.path))
+            self._wire(settings, secrets)
+            undo.pop_all()
+
+    def _wire(self, settings: Settings, secrets: wiring.Secrets) -> None:
+        clock, desk = self._clock, wiring.desk_of(settings)
+        lexicon, letters = wiring.lexicon_of(settings), wiring.proven_letters_of(settings)
+        self.books = Books(lambda: Store.open(settings.store.path, clock()))
+        self._resources.callback(self.books.close)
+        self.books.do_now(self._recover)
+        signer, suspects = self.books.do_now(lambda store: (store.signer(), store.last_inbound_id()))
+        self._handler = partial(
+            Handler, desk=desk, lexicon=lexicon, letters=letters, signer=signer, suspects_until=suspects
+        )
+        self.receiver = Receiver(
+            books=self.books,
+            open_mailbox=partial(wiring.open_mailbox, settings, secrets),
+            standing=wiring.imap_standing(settings, secrets),
+            reading=wiring.reading_of(settings),
+            clock=clock,
+        )
+        self._new_mailer = partial(wiring.mailer_of, settings, secrets)
+        self._smtp = wiring.smtp_standing(settings, secrets)
+        self._width = settings.smtp.max_connections
+        self._broken = False
+        self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def _recover(self, store: Store) -> None:
+        with store.transaction():
+            interrupted = store.requeue_interrupted(self._clock())
+        if interrupted:
+            log.warning("%d letters were under way when the program last ended; they go again", interrupted)
+
+    def stop(self) -> None:
+        """Ends `run`, from the event loop."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Finishes the store's work and lets go of it."""
+        self._resources.close()
+
+    # -- one round -------------------------------------------------------------------------------------------------
+
+    async def round(self) -> list[str]:
+        """Fetch all, handle all, deliver all that is due. Returns what could not be done for want of a server."""
+        problems = []
+        try:
+            await self._fetch_in_haste()
+        except Trouble as trouble:
+            problems.append(f"imap: {trouble}")
+        await self.handle_all()
+        if (problem := await self._deliver_in_haste()) is not None:
+            problems.append(f"smtp: {problem}")
+        return problems
+
+    async def _fetch_in_haste(self) -> None:
+        standing = self.receiver.standing
+        if until := await self.books.do(lambda store: standing.wait_until(store, self._clock(), in_haste=True)):
+            raise Trouble("login", f"the login was refused; not tried again before {until:%Y-%m-%d %H:%M} UTC")
+        await asyncio.to_thread(self.receiver.once)
+
+    async def handle_all(self) -> None:
+        """Handles every mail that waits."""
+        while await self.books.do(self._handle_some):
+            pass
+
+    def _handle_some(self, store: Store) -> bool:
+        """One batch; False when no mail waits."""
+        return self._handler(store).round(self._clock) > 0
+
+    async def _deliver_in_haste(self) -> str | None:
+        if until := await self.books.do(lambda store: self._smtp.wait_until(store, self._clock(), in_haste=True)):
+            return f"the login was refused; not tried again before {until:%Y-%m-%d %H:%M} UTC"
+        mailer = await self._mailer_or_trouble()
+        if mailer is None or not await self._deliver_all(mailer):
+            return await self.books.do(lambda store: store.provider_problem("smtp"))
+        return None
+
+    async def _mailer_or_trouble(self) -> Mailer | None:
+        try:
+            return self._new_mailer()
+        except Trouble as trouble:
+            failure = trouble
+
+            def note(store: Store) -> None:
+                with store.transaction():
+                    self._smtp.failed(store, failure, self._clock())
+
+            await self.books.do(note)
+            return None
+
+    async def _deliver_all(self, mailer: Mailer) -> bool:
+        try:
+            return await Delivery(self.books, mailer, self._smtp, self._width, self._clock).round()
+        finally:
+            await mailer.close()
+
+    # -- the daemon ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises what broke a loop, so that systemd starts us anew."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self.receiver.on_mail = lambda: _wake(loop, self._mail)
+        thread = threading.Thread(target=self._receive, args=(loop,), name="mailbox", daemon=True)
+        scheduler = self._scheduler()
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._handle_mail(), self._deliver_letters(), self._signs_of_life(thread))
+        ]
+        thread.start()
+        scheduler.start()
+        systemd.notify("READY=1")
+        log.info("the desk is open")
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            systemd.notify("STOPPING=1")
+            log.info("closing")
+            scheduler.shutdown(wait=False)
+            self._stopping.set()
+            self.receiver.stop()
+            await self._drain(tasks)
+            await asyncio.to_thread(thread.join, DRAIN_SECONDS)
+            stop.cancel()
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        if self._broken:
+            raise RuntimeError("the mailbox could no longer be read")
+
+    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The mailbox's thread. A bug in it must not leave a desk that is open and deaf."""
+        try:
+            self.receiver.run()
+        except Exception:
+            if not self._stopping.is_set():
+                log.exception("the mailbox's thread broke")
+                self._broken = True
+        with suppress(RuntimeError):  # the loop is gone already
+            loop.call_soon_threadsafe(self._stopping.set)
+
+    def _scheduler(self) -> AsyncIOScheduler:
+        scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        scheduler.add_job(self._look, "interval", seconds=LOOK_SECONDS)
+        return scheduler
+
+    async def _look(self) -> None:
+        """Is there anything to do that nobody woke us for: an admin's command, a letter whose time has come?"""
+        self._mail.set()
+        self._letters.set()
+
+    async def _handle_mail(self) -> None:
+        async def work() -> None:
+            while not self._stopping.is_set() and await self.books.do(self._handle_some):
+                self._letters.set()
+
+        await self._whenever(self._mail, work)
+
+    async def _deliver_letters(self) -> None:
+        mailer = await self._mailer_or_trouble()
+
+        async def work() -> None:
+            nonlocal mailer
+            if await self.books.do(lambda store: self._smtp.wait_until(store, self._clock())):
+                return
+            mailer = mailer or await self._mailer_or_trouble()
+            if mailer:
+                await Delivery(self.books, mailer, self._smtp, self._width, self._clock, self._stopping.is_set).round()
+
+        try:
+            await self._whenever(self._letters, work)
+        finally:
+            if mailer:
+                await mailer.close()
+
+    async def _whenever(self, woken: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+        """Does the work each time it is woken, until the end. A store that cannot be written is tried again."""
+        while not self._stopping.is_set():
+            await woken.wait()
+            woken.clear()
+            try:
+                await work()
+            except sqlite3.OperationalError as error:
+                log.error("store: %s; trying again", error)
+                await asyncio.sleep(STORE_PAUSE)
+
+    async def _signs_of_life(self, thread: threading.Thread) -> None:
+        """The watchdog proves that the loop, the books and the mailbox's thread live; providers are no part of it."""
+        every = systemd.watchdog_seconds()
+        while not self._stopping.is_set():
+            if every:
+                await self.books.do(lambda store: store.version())
+                if thread.is_alive():
+                    systemd.notify("WATCHDOG=1")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), every)
+
+    async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Lets what is under way come to its end, for a while."""
+        self._mail.set()
+        self._letters.set()
+        _, slow = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Sets the loop's event from another thread."""
+    loop.call_soon_threadsafe(event.set)

@@ -1,0 +1,138 @@
+"""Settings to the parts they describe: rules, words, letters, servers and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from pqr_mailbot.adapters.connection import Endpoint, Trouble
+from pqr_mailbot.adapters.holidays import business_calendar
+from pqr_mailbot.adapters.imap_mailbox import Mailbox
+from pqr_mailbot.adapters.letters import Letters, TemplateProblem
+from pqr_mailbot.adapters.smtp_mailer import Mailer
+from pqr_mailbot.config import ConfigError, ImapTable, SecretError, Settings, SmtpTable, resolve_secret
+from pqr_mailbot.domain.classify import Lexicon, LexiconError
+from pqr_mailbot.domain.decide import Desk
+from pqr_mailbot.flows.providers import Standing, secret_mark
+from pqr_mailbot.flows.receive import Reading
+
+DATA = Path(__file__).parent / "data"
+
+
+def desk_of(settings: Settings) -> Desk:
+    """The rules in force."""
+    return Desk(settings.policy(), business_calendar(settings.calendar.weekend, settings.calendar.holidays))
+
+
+def letters_of(settings: Settings) -> Letters:
+    return Letters(settings.templates.directory, settings.policy().office)
+
+
+def proven_letters_of(settings: Settings) -> Letters:
+    """Letters that all render. Raises ConfigError naming the template, the line and what is wrong there."""
+    letters = letters_of(settings)
+    try:
+        letters.prove()
+    except TemplateProblem as problem:
+        raise ConfigError([f"templates.directory: {problem}"]) from problem
+    return letters
+
+
+def lexicon_of(settings: Settings) -> Lexicon:
+    """The shipped words with the admin's own on top. Raises ConfigError naming the key of a bad file."""
+    extra = {}
+    for key, path in settings.lexicons.items():
+        try:
+            extra[key] = path.read_text("utf-8")
+            Lexicon.parse("", "", {key: extra[key]})
+        except (OSError, UnicodeDecodeError, LexiconError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise ConfigError([f"types.{key}.lexicon: {path}: {reason}"]) from error
+    return _lexicon(tuple(sorted(extra.items())))
+
+
+def shipped_lexicon() -> Lexicon:
+    return _lexicon(())
+
+
+@lru_cache(maxsize=4)
+def _lexicon(extra: tuple[tuple[str, str], ...]) -> Lexicon:
+    words, urgency = ((DATA / name).read_text("utf-8") for name in ("lexicon.tsv", "urgency.tsv"))
+    return Lexicon.parse(words, urgency, dict(extra))
+
+
+# -- servers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The login secrets, read once at start. Never shown."""
+
+    imap: str = field(repr=False)
+    smtp: str = field(repr=False)
+
+    @classmethod
+    def read(cls, settings: Settings, environ: Mapping[str, str]) -> Secrets:
+        """Raises ConfigError naming the key whose secret cannot be read."""
+        mistakes, found = [], {"imap": "", "smtp": ""}
+        tables: tuple[tuple[str, ImapTable | SmtpTable], ...] = (("imap", settings.imap), ("smtp", settings.smtp))
+        for name, table in tables:
+            if table.auth == "password" and table.username:
+                try:
+                    found[name] = resolve_secret(table.password, settings.config_dir, environ)
+                except SecretError as error:
+                    mistakes.append(f"{name}.password: {error}")
+        if mistakes:
+            raise ConfigError(mistakes)
+        return cls(**found)
+
+
+def imap_endpoint(settings: Settings) -> Endpoint:
+    return _endpoint(settings.imap)
+
+
+def smtp_endpoint(settings: Settings) -> Endpoint:
+    return _endpoint(settings.smtp)
+
+
+def _endpoint(table: ImapTable | SmtpTable) -> Endpoint:
+    return Endpoint(table.host, table.port, table.tls, str(table.ca_file or ""), table.username)
+
+
+def open_mailbox(settings: Settings, secrets: Secrets, readonly: bool = False) -> Mailbox:
+    """Connects, logs in, selects the folder. Raises Trouble."""
+    endpoint = imap_endpoint(settings)
+    _refuse_oauth2(endpoint, settings.imap)
+    return Mailbox.open(endpoint, secrets.imap, settings.imap.folder, readonly=readonly, idle=settings.imap.idle)
+
+
+def mailer_of(settings: Settings, secrets: Secrets) -> Mailer:
+    _refuse_oauth2(smtp_endpoint(settings), settings.smtp)
+    return Mailer(smtp_endpoint(settings), secrets.smtp or None, settings.smtp.max_connections)
+
+
+def _refuse_oauth2(endpoint: Endpoint, table: ImapTable | SmtpTable) -> None:
+    if table.auth == "oauth2":
+        raise Trouble("login", f"{endpoint.host}:{endpoint.port}: login by oauth2 is not part of this version")
+
+
+def imap_standing(settings: Settings, secrets: Secrets) -> Standing:
+    return Standing("imap", secret_mark(settings.imap.username, secrets.imap))
+
+
+def smtp_standing(settings: Settings, secrets: Secrets) -> Standing:
+    return Standing("smtp", secret_mark(settings.smtp.username, secrets.smtp))
+
+
+def reading_of(settings: Settings) -> Reading:
+    imap = settings.imap
+    return Reading(
+        folder=imap.folder,
+        move_to=imap.move_to,
+        start_from=None if imap.start_from == "now" else imap.start_from,
+        poll_seconds=imap.poll_seconds,
+        max_bytes=settings.limits.max_message_bytes,
+        zone=settings.office.zone,
+    )
