@@ -1,4 +1,4 @@
-"""The desk as its own process between a real Dovecot and a real SMTP server, over TLS: what each person finds in hand."""
+"""The desk as its own process between a real Dovecot and a real SMTP server, over TLS: what each person holds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def got(desk: DeskProcess, address: str) -> list[EmailMessage]:
 
 
 def await_mail(desk: DeskProcess, address: str, count: int = 1) -> list[EmailMessage]:
-    wait_until(lambda: len(desk.dovecot.mails(address)) >= count, what=f"{count} mails for {address}:\n{desk.log[-3000:]}")
+    what = f"{count} mails for {address}:\n{desk.log[-3000:]}"
+    wait_until(lambda: len(desk.dovecot.mails(address)) >= count, what=what)
     return got(desk, address)
 
 

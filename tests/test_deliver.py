@@ -78,7 +78,7 @@ def post(tmp_path: Path, smtp: SmtpServer) -> Iterator[Post]:
 SENT, QUEUED, DEAD, UNCERTAIN = "sent", "queued", "dead", "uncertain"
 
 ANSWERS: list[tuple[str, dict[str, Any], list[str], list[int], bool]] = [
-    # what the server says; then the states and counted attempts of acknowledgement and notification; did the queue go on
+    # what the server says; states and counted attempts of acknowledgement and notification; did the queue go on
     ("all is well", {}, [SENT, SENT], [1, 1], True),
     ("the customer is unknown", {f"RCPT {CLARA}": "550 5.1.1 no such user"}, [DEAD, SENT], [1, 1], True),
     ("the customer's box is full", {f"RCPT {CLARA}": "452 4.2.2 over quota"}, [QUEUED, SENT], [1, 1], True),

@@ -68,7 +68,7 @@ def test_no_colour_into_a_pipe(told: tuple[str, Path]) -> None:
 
 def test_colour_on_a_terminal() -> None:
     ours, theirs = pty.openpty()
-    with open(ours, "rb", buffering=0, closefd=True) as terminal:
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
         process = subprocess.Popen([*COMMAND, "demo"], stdout=theirs, stderr=theirs, stdin=theirs)
         os.close(theirs)
         seen = b""
@@ -106,7 +106,8 @@ def test_a_real_mail_client_can_use_it(tmp_path: Path) -> None:
     """`--serve` stays up until Ctrl+C."""
     said = tmp_path / "said"
     with said.open("wb") as out:
-        process = subprocess.Popen([*COMMAND, "demo", "--serve"], stdout=out, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen([*COMMAND, "demo", "--serve"], stdout=out, env=environment)
     try:
         wait_until(lambda: "Ctrl+C" in said.read_text("utf-8"), 60, "the demo to serve")
         ports = re.search(r"IMAP 127.0.0.1 port (\d+), SMTP 127.0.0.1 port (\d+)", said.read_text("utf-8"))

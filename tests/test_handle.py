@@ -91,7 +91,7 @@ def test_the_notification_tells_the_agent_what_was_written(bench: Bench) -> None
         (datetime(2026, 7, 1, 15, 42, tzinfo=UTC), "2026-07-24"),
     ],
 )
-def test_the_date_promised_in_the_letter_is_the_date_of_the_ticket(bench: Bench, received: datetime, due_on: str) -> None:
+def test_the_letter_promises_the_date_of_the_ticket(bench: Bench, received: datetime, due_on: str) -> None:
     bench.take(eml(), received)
     assert bench.tickets()[0]["due_on"] == due_on
     day = date.fromisoformat(due_on)
@@ -203,7 +203,8 @@ def test_a_customer_of_a_closed_case_gets_a_new_one_linked(bench: Bench) -> None
     bench.take(eml())
     with bench.store.transaction():
         bench.store._run("UPDATE ticket SET state = 'closed'")
-    assert bench.take(eml(subject=f"Re: [{ONE}]", text="Volvió a pasar", message_id="<m2@correo.test>"))["reference"] == TWO
+    again = eml(subject=f"Re: [{ONE}]", text="Volvió a pasar", message_id="<m2@correo.test>")
+    assert bench.take(again)["reference"] == TWO
     assert bench.rows("SELECT count(*) AS n FROM ticket_link") == [{"n": 1}]
 
 
@@ -464,7 +465,8 @@ def _reveals_nothing(letter: Letter) -> bool:
     "effect", [OpenTicket, RecordMessage, MoveTicket, AssignTicket, LinkTickets, NoteEvent, QueueLetter, CloseInbound]
 )
 def test_every_effect_can_be_applied(effect: type) -> None:
-    assert Applying.__dict__["apply"].dispatcher.dispatch(effect) is not Applying.__dict__["apply"].dispatcher.dispatch(object)
+    known = Applying.__dict__["apply"].dispatcher
+    assert known.dispatch(effect) is not known.dispatch(object)
 
 
 def test_the_trail_tells_why(bench: Bench) -> None:

@@ -96,7 +96,7 @@ def test_a_person_who_reads_flags_and_removes_mail_hides_none_of_the_rest(reader
     reader.colleague.delete_messages(reader.colleague.search()[1])
     reader.colleague.expunge()
     reader.once()
-    assert [raw for raw in reader.raws()] == [numbered(n) for n in (0, 2, 3, 4)]
+    assert reader.raws() == [numbered(n) for n in (0, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("size", [AT_ONCE - 5000, AT_ONCE + 5000, 9 * 2**20])

@@ -488,6 +488,22 @@ def test_without_starttls_nothing_is_said_in_clear(
     run(test)
 
 
+FIRST_WORDS: list[tuple[str, list[Step], str]] = [
+    ("CONNECT", [CLOSE], "the server closed the connection before we could log in"),
+    ("EHLO", [CLOSE], "the server closed the connection before we could log in"),
+    ("CONNECT", [b"* OK IMAP4rev1\r\n"], "the server does not speak SMTP on this port, it says: * OK IMAP4rev1"),
+    ("CONNECT", [b"554 5.7.1 not you\r\n"], "the server turns us away: 554 5.7.1 not you"),
+    ("CONNECT", [HANG], "no answer in time"),
+]
+
+
+@pytest.mark.parametrize(("verb", "steps", "words"), FIRST_WORDS)
+def test_what_an_admin_is_told_of_a_server_that_lets_nobody_in(verb: str, steps: list[Step], words: str) -> None:
+    server = ScriptedSmtp({verb: steps})
+    (outcome,) = attempt(server, patience=0.4 if HANG in steps else 20)
+    assert outcome.reply == f"127.0.0.1:{server.port}: {words}"
+
+
 def test_nobody_there() -> None:
     (port,) = free_ports(1)
 

@@ -271,7 +271,7 @@ def test_a_newer_store_is_refused(store: Store) -> None:
     store.db.conn.execute(
         "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('pqr_mailbot', 'm999_future', 'x')"
     )
-    with pytest.raises(StoreProblem, match="newer version.*m999_future"):
+    with pytest.raises(StoreProblem, match=r"newer version.*m999_future"):
         Store.open(store.path, NOW)
     with pytest.raises(StoreProblem, match="newer version"):
         Store.attach(store.path)

@@ -89,6 +89,8 @@ def connect_trouble(endpoint: Endpoint, error: BaseException) -> Trouble:
     if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
         return endpoint.trouble("unreachable", "no answer in time")
     numbered = [cause for cause in _causes(error) if isinstance(cause, OSError) and cause.errno]
+    if not numbered and any(isinstance(cause, ConnectionError) for cause in _causes(error)):
+        return endpoint.trouble("unreachable", "the server closed the connection before we could log in")
     return endpoint.trouble("unreachable", f"cannot connect: {_reason(numbered[0] if numbered else error)}")
 
 

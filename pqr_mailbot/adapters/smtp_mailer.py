@@ -181,8 +181,9 @@ class Mailer:
             await link.connect(timeout=self._timeout / 2)
             await link.introduce()
         except aiosmtplib.SMTPResponseException as error:
-            what = "turns us away" if error.code > 0 else "does not speak SMTP on this port"
-            raise self._endpoint.trouble("unreachable", f"the server {what}: {_words(error)}") from error
+            said = _words(error).removeprefix("-1 Malformed SMTP response line: ")
+            what = "turns us away" if error.code > 0 else "does not speak SMTP on this port, it says"
+            raise self._endpoint.trouble("unreachable", f"the server {what}: {said}") from error
         except (aiosmtplib.SMTPException, OSError) as error:
             raise connect_trouble(self._endpoint, error) from error
 

@@ -3,8 +3,8 @@
 - A letter is one row, one recipient, finished bytes with a stable Message-ID; every attempt sends the same bytes.
 - queued -> sending -> sent | uncertain | dead; back to queued when it may be tried again. A row is claimed in its own
   transaction before the network is touched, and no transaction is open while a server is spoken to.
-- Errors are temporary unless proven otherwise. Only a 5xx to this letter's own RCPT or DATA makes it dead, or five days
-  of temporary refusals (RFC 5321 section 4.5.4.1).
+- Errors are temporary unless proven otherwise. Only a 5xx to this letter's own RCPT or DATA makes it dead (or to its
+  size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1).
 - What is about us and not about a letter (connection, login, quota) pauses the queue; no letter dies or ages of it.
 - A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
 - After a crash `sending` rows go again with the same Message-ID and are counted as interrupted. That, and nothing

@@ -210,7 +210,8 @@ class Receiver:
             if envelope.size <= AT_ONCE:
                 raw = bodies.get(envelope.uid)  # absent: somebody removed it meanwhile
             else:
-                raw = b"".join(mailbox.slices(envelope.uid, upto=envelope.size if complete else HEAD))
+                # To the end, not to the announced size: servers understate it.
+                raw = b"".join(mailbox.slices(envelope.uid, upto=self.reading.max_bytes if complete else HEAD))
             yield (
                 None
                 if raw is None
