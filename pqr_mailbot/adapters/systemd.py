@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from typing import IO
 
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -39,11 +40,20 @@ class _JournalLevels(logging.Formatter):
         return f"<{level}>{super().format(record)}".replace("\n", f"\n<{level}>")
 
 
+def _is_the_journal(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """systemd.exec(5): the variable names device and inode, and is inherited by what has redirected its output."""
+    try:
+        state = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # no file behind it
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{state.st_dev}:{state.st_ino}"
+
+
 def log_to_stderr(verbose: bool, environ: Mapping[str, str] = os.environ) -> None:
     """The program's log: to the journal as it likes it, with times on a terminal. Libraries only from warnings on:
     some of theirs would write people's addresses."""
     handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in environ:
+    if _is_the_journal(sys.stderr, environ):
         handler.setFormatter(_JournalLevels("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
