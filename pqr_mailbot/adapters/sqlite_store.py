@@ -486,7 +486,8 @@ class Store:
             "ticket",
             reference=opened.reference, year=year, number=number, type=opened.classification.type,
             subject=opened.subject, customer=opened.customer.address, reply_address=opened.reply_address,
-            owner=opened.owner, urgent=opened.classification.urgent, classification=_classification_json(opened.classification),
+            owner=opened.owner, urgent=opened.classification.urgent,
+            classification=_classification_json(opened.classification),
             opened_at=stamp(opened.opened_at), business_days=opened.business_days, due_on=opened.due_on.isoformat(),
         )  # fmt: skip
 
