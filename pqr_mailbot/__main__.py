@@ -1,6 +1,17 @@
-"""`python -m pqr_mailbot` is the command `pqr-mailbot`."""
+"""Starts the command line; Ctrl-C ends it in one line while it is still being loaded, too."""
 
-from pqr_mailbot.cli import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    try:
+        from pqr_mailbot.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -152,8 +152,8 @@ def init(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _write_new(target, _example().read_bytes())
-    except FileExistsError:
-        raise click.ClickException(f"{target}: exists already; nothing was overwritten") from None
+    except FileExistsError as error:
+        raise click.ClickException(f"{error.filename}: exists already; nothing was overwritten") from None
     except OSError as error:
         raise click.ClickException(f"{target}: {error.strerror}") from None
     click.echo(plain.next_steps(target))
@@ -444,9 +444,7 @@ def _complain(lines: Iterable[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The program's entry: every failure is a line and an exit code, never a traceback. None: the process's own."""
-    if sys.stdout is None:  # the shell closed it; else the next file opened would take its place
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that is not UTF-8
+    _open_streams()
     try:
         sys.exit(pqr_mailbot(arguments, prog_name="pqr-mailbot", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as nothing:
@@ -460,6 +458,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             lines, code = [f"the program itself failed: {type(error).__name__}: {error} (--verbose shows where)"], 1
         _complain(lines)
         sys.exit(code)
+
+
+def _open_streams() -> None:
+    """What the shell has closed goes nowhere: else the next file opened would take its place."""
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that is not UTF-8
 
 
 def _said(error: Exception) -> tuple[list[str], int | None]:

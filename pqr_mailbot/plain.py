@@ -97,10 +97,22 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    lines = [harmless(line) for line in text.splitlines()]
+    lines = [harmless(line) for line in text.splitlines()] or [""]
     if width > len(indent) + 20:
-        lines = [part for line in lines for part in textwrap.wrap(line, width - len(indent)) or [""]]
+        lines = [part for line in lines for part in _broken(line, width - len(indent))]
     return [(indent + line).rstrip() for line in lines]
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """A line in pieces of at most `width` columns; a longer word stays whole, so that a web address can be copied."""
+    pieces = [""]
+    for word in line.split(" "):
+        longer = f"{pieces[-1]} {word}".lstrip()
+        if columns(longer) <= width or not pieces[-1]:
+            pieces[-1] = longer
+        else:
+            pieces.append(word)
+    return pieces
 
 
 def _day(text: str) -> str:
@@ -153,10 +165,10 @@ def ticket(row: Row, width: int) -> str:
     conversation = [line for message in row["messages"] for line in _message(message, width)]
     history = [(_when(e["at"]), e["event"], e["actor"] or "[erased]", e["detail"] or "") for e in row["events"]]
     table = _table(("AT", "EVENT", "BY", "DETAIL"), history, max(width - 2, 0), {"BY": 8, "DETAIL": 8})
-    return "\n".join([*_facts(row), *conversation, "", "-- history", textwrap.indent(table, "  ")])
+    return "\n".join([*_facts(row, width), *conversation, "", "-- history", textwrap.indent(table, "  ")])
 
 
-def _facts(row: Row) -> list[str]:
+def _facts(row: Row, width: int) -> list[str]:
     facts = {
         "customer": f"{row['customer']['name']} <{row['customer']['address']}>".strip(),
         "state": f"{row['state']}, level {row['level']}, owner {row['owner'] or '-'}",
@@ -169,15 +181,20 @@ def _facts(row: Row) -> list[str]:
         "due": _due(row),
         "related": ", ".join(row["related"]),
     }
-    lines = [f"  {name:13} {harmless(value)}" for name, value in facts.items() if value]
-    skipped = [f"  {'not counted' if not n else '':13} {_named(d)}" for n, d in enumerate(row["deadline"]["skipped"])]
-    return [f"{row['reference']}  {harmless(row['subject'])}", *lines, *skipped]
+    skipped = [("" if n else "not counted", _named(day)) for n, day in enumerate(row["deadline"]["skipped"])]
+    lines = [line for name, value in (*facts.items(), *skipped) if value for line in _fact(name, value, width)]
+    return [*_wrapped(f"{row['reference']}  {row['subject']}", width, ""), *lines]
+
+
+def _fact(name: str, value: str, width: int) -> list[str]:
+    first, *others = _wrapped(harmless(value), width, " " * 16)
+    return [f"  {name:13} {first.lstrip()}", *others]
 
 
 def _due(row: Row) -> str:
     deadline = row["deadline"]
     left = deadline["days_left"]
-    due = f"{_day(deadline['due_on'])}, {counted(deadline['business_days'], 'business day')} from the receipt"
+    due = f"{_day(deadline['due_on'])}, {counted(deadline['business_days'], 'business day')}"
     if row["state"] in ("resolved", "closed"):
         return due
     if left < 0:

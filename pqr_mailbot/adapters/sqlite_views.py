@@ -29,6 +29,7 @@ LARGEST_ID = 2**63 - 1
 BUSY_SECONDS = 10.0
 STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
 
+_MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
 _TICKET = (
     """SELECT ticket.*, person.name AS customer_name FROM ticket JOIN person ON person.address = ticket.customer"""
 )
@@ -71,7 +72,10 @@ class Views:
     def _check_schema(self) -> None:
         self._all("PRAGMA query_only = ON")
         self._all("BEGIN")
-        if not self._all("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"):
+        tables = {row["name"] for row in self._all("SELECT name FROM sqlite_master")}
+        if not tables:
+            raise NoStore(_MISSING.format(self._path))
+        if "_sqlite_migrations" not in tables:
             raise StoreProblem(f"{self._path}: is no store of pqr-mailbot")
         rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
         known = [migration.name for migration in migrations._migrations]  # no public list of names
@@ -332,17 +336,16 @@ def _counted(number: int, noun: str, words: str) -> list[str]:
 
 def _opened(path: Path) -> sqlite3.Connection:
     """Raises StoreProblem saying what stands in the way."""
-    missing = f"{path}: no store yet; `pqr-mailbot run` makes it"
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise NoStore(missing) from None
+        raise NoStore(_MISSING.format(path)) from None
     except OSError as error:
         raise StoreProblem(f"{path}: {error.strerror}") from error
     if stat.S_ISDIR(status.st_mode):
         raise StoreProblem(f"{path}: is a directory, expected the file of a store")
     if not status.st_size:  # a daemon is making it at this moment
-        raise NoStore(missing)
+        raise NoStore(_MISSING.format(path))
     try:
         return sqlite3.connect(_read_only(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     except sqlite3.Error as error:
