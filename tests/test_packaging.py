@@ -90,7 +90,7 @@ def test_the_wheel_says_what_it_is(wheel: ZipFile) -> None:
     assert (metadata["License-Expression"], metadata["Requires-Python"]) == ("Apache-2.0", ">=3.11")
     assert set(metadata.get_all("Provides-Extra", [])) >= {"demo", "test", "dev"}
     assert wheel.read(f"{about}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-    assert b"pqr-mailbot = pqr_mailbot.cli:main" in wheel.read(f"{about}/entry_points.txt")
+    assert b"pqr-mailbot = pqr_mailbot.__main__:main" in wheel.read(f"{about}/entry_points.txt")
 
 
 # -- the installed program ---------------------------------------------------------------------------------------------
