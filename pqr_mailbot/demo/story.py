@@ -156,10 +156,14 @@ class Story:
     async def tell(self) -> None:
         click.secho("pqr_mailbot: a customer-service desk in a mailbox", bold=True)
         click.echo("Real IMAP and SMTP servers on this machine, a real daemon, and a clock that can jump.\n")
-        await self._two_customers_write()
-        await self._a_machine_answers()
-        await self._the_customer_replies()
-        await self._a_stranger_and_an_urgent_case()
+        for scene in (
+            self._two_customers_write,
+            self._a_machine_answers,
+            self._the_customer_replies,
+            self._a_stranger_and_an_urgent_case,
+        ):
+            await scene()
+            await self._until(_all_sent)  # before the clock jumps
         self._days_go_by()
         click.secho("\nThat was the desk. Next: pqr-mailbot init, then check, then run.", bold=True)
 
@@ -290,6 +294,10 @@ def _mail(name: str, address: str, subject: str, text: str) -> EmailMessage:
     message["Message-ID"] = make_msgid(domain=address.partition("@")[2])
     message.set_content(text)
     return message
+
+
+def _all_sent(views: Views) -> bool:
+    return not views.outbox("queued") and not views.outbox("sending")
 
 
 def _has_note(views: Views, today: date) -> bool:
