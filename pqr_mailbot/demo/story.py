@@ -156,14 +156,11 @@ class Story:
     async def tell(self) -> None:
         click.secho("pqr_mailbot: a customer-service desk in a mailbox", bold=True)
         click.echo("Real IMAP and SMTP servers on this machine, a real daemon, and a clock that can jump.\n")
-        for scene in (
-            self._two_customers_write,
-            self._a_machine_answers,
-            self._the_customer_replies,
-            self._a_stranger_and_an_urgent_case,
-        ):
-            await scene()
-            await self._until(_all_sent)  # before the clock jumps
+        await self._two_customers_write()
+        await self._a_machine_answers()
+        await self._the_customer_replies()
+        await self._a_stranger_and_an_urgent_case()
+        await self._until(_all_sent)
         self._days_go_by()
         click.secho("\nThat was the desk. Next: pqr-mailbot init, then check, then run.", bold=True)
 
@@ -185,7 +182,7 @@ class Story:
         self._letter("What Ana was told:", self._internet.letters[ANA][0], 30)
 
     async def _a_machine_answers(self) -> None:
-        self._day("Bruno's mailbox answers by itself. A desk that answered back would never stop.", minutes=2)
+        await self._later(2, "Bruno's mailbox answers by itself. A desk that answered back would never stop.")
         robot = _mail("Bruno Díaz", BRUNO, "Respuesta automática: fuera de la oficina", "Vuelvo el lunes.")
         robot["Auto-Submitted"] = "auto-replied"
         robot["In-Reply-To"] = self._internet.letters[BRUNO][0]["Message-ID"]
@@ -194,13 +191,13 @@ class Story:
         self._say("The desk set it aside and answered nobody.", "green")
 
     async def _the_customer_replies(self) -> None:
-        self._day("Clara answers, and her mail program mangles the subject.", minutes=25)
+        await self._later(25, "Clara answers, and her mail program mangles the subject.")
         reply = _mail("Clara Gómez", CLARA, "RV: re: pqr 2026 1 café", "Adjunto la foto de la bolsa. ¿Qué sigue?")
         await self._send(reply)
         told = await self._internet.received(ANA, 3)
         self._say(f"Ana gets: {told['Subject']}", "cyan")
         self._say("It is on Clara's case; no second acknowledgement went out.", "green")
-        self._day("Ana answers that notification by mistake, with words not meant for Clara.", minutes=30)
+        await self._later(30, "Ana answers that notification by mistake, with words not meant for Clara.")
         note = _mail("Ana Ruiz", ANA, f"Re: {told['Subject']}", "Ojo: esta cliente ya reclamó el mes pasado.")
         note["In-Reply-To"] = told["Message-ID"]
         await self._send(note)
@@ -208,7 +205,7 @@ class Story:
         self._say("Kept as an internal note. Clara received nothing.", "green")
 
     async def _a_stranger_and_an_urgent_case(self) -> None:
-        self._day("Somebody else quotes Clara's reference, and writes of his health.", minutes=40)
+        await self._later(40, "Somebody else quotes Clara's reference, and writes of his health.")
         diego = await self._writes(
             "Diego Paz", DIEGO, "PQR-2026-000001",
             "Tomé su café y terminé en urgencias con una reacción alérgica. Necesito que me respondan.",
@@ -230,9 +227,13 @@ class Story:
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
-    def _day(self, words: str, minutes: int = 0) -> None:
-        if minutes:
-            self._clock.jump(self._clock() + timedelta(minutes=minutes))
+    async def _later(self, minutes: int, words: str) -> None:
+        """Some minutes go by, once every letter of the scene before is out."""
+        await self._until(_all_sent)
+        self._clock.jump(self._clock() + timedelta(minutes=minutes))
+        self._day(words)
+
+    def _day(self, words: str) -> None:
         now = self._clock().astimezone(BOGOTA)
         click.secho(f"\n{now:%a %Y-%m-%d %H:%M}  ", fg="yellow", bold=True, nl=False)
         click.secho(words, bold=True)
