@@ -42,14 +42,12 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 NOT_YET = (
     "imap.auth=oauth2",
     "imap.sent_folder",
-    "imap.trusted_authserv_ids",
     "imap.exchange_internal_is_authenticated",
     "smtp.auth=oauth2",
     "oauth2",
     "calendar.office_hours",
     "calendar.closures",
     "reminders",
-    "admin.alarms_to",
     "admin.alarm_command",
     "report.send_to",
     "report.day",
@@ -585,6 +583,7 @@ class Settings(Table):
             self.limits.automatic_letters_per_hour,
             self.calendar.reviewed_until,
             self.calendar.closures,
+            self.imap.trusted_authserv_ids,
         )
 
 

@@ -14,7 +14,7 @@ from pqr_mailbot.adapters.letters import Letters, TemplateProblem
 from pqr_mailbot.adapters.smtp_mailer import Mailer
 from pqr_mailbot.config import ConfigError, ImapTable, SecretError, Settings, SmtpTable, resolve_secret
 from pqr_mailbot.domain.classify import Lexicon, LexiconError
-from pqr_mailbot.domain.decide import Desk
+from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.providers import Standing, secret_mark
 from pqr_mailbot.flows.receive import Reading
 

@@ -16,7 +16,7 @@ from office import DESK, NOW
 from pqr_mailbot import wiring
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_store import RawMail, Store
-from pqr_mailbot.domain.decide import Desk
+from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.handle import Handler
 
 FOLDER = "INBOX"

@@ -7,9 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pqr_mailbot.adapters.holidays import business_calendar
-from pqr_mailbot.domain.decide import Desk
 from pqr_mailbot.domain.model import Address, Classification, Mail, State, Ticket
 from pqr_mailbot.domain.policy import SHIPPED_TYPES, Agent, Form, Level, Office, Policy
+from pqr_mailbot.domain.situation import Desk
 
 BOGOTA = ZoneInfo("America/Bogota")
 ANA = Agent("ana@lohas.test", "Ana Ruiz", ("ana.ruiz@casa.test",))

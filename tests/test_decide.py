@@ -11,11 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from office import ANA, CLAIM, CLARA, DESK, DIEGO, LUZ, NOW, POLICY, mail, ticket
 
-from pqr_mailbot.domain.decide import Occasion, Situation, on_duplicate, on_machine, on_mail, on_rescan, paced, predates
-from pqr_mailbot.domain.effects import CloseInbound, Effect, NoteEvent, OpenTicket, QueueLetter, RecordMessage
+from pqr_mailbot.domain.authentication import NOTHING_KNOWN, Authentication, Result
+from pqr_mailbot.domain.decide import on_duplicate, on_machine, on_mail, on_rescan, paced, predates
+from pqr_mailbot.domain.effects import (
+    AddParticipant,
+    CloseInbound,
+    Effect,
+    NoteEvent,
+    OpenTicket,
+    QueueLetter,
+    RecordMessage,
+)
 from pqr_mailbot.domain.identify import Clue, Identity
 from pqr_mailbot.domain.model import SYNTHETIC_DOMAIN, Address, Attachment, Classification, Mail, State, Ticket, Verdict
 from pqr_mailbot.domain.screen import Screening
+from pqr_mailbot.domain.situation import MachineMail, Occasion, Situation, says_yes
 
 REF, NEXT = "PQR-2026-000001", "PQR-2026-000002"
 CLUE = Clue("subject", REF, REF)
@@ -44,6 +54,7 @@ def told(effects: list[Effect]) -> list[str]:
         "RecordMessage": lambda e: f"{e.direction} {e.reference}",
         "MoveTicket": lambda e: f"move {e.state}",
         "AssignTicket": lambda e: f"assign {e.owner}",
+        "AddParticipant": lambda e: f"admit {e.address}",
         "LinkTickets": lambda e: f"link {e.other}",
         "QueueLetter": lambda e: f"{e.letter}>{e.recipient.address}",
         "CloseInbound": lambda e: e.state,
@@ -169,7 +180,9 @@ def test_a_reply_to_on_the_opening_mail_is_for_human_answers() -> None:
 
 
 def test_a_machines_mail_is_set_aside_and_nothing_is_sent() -> None:
-    (closing,) = on_machine(Screening(Verdict.AUTO_REPLY, "auto_submitted", "Auto-Submitted: auto-replied"), REF)
+    screening = Screening(Verdict.AUTO_REPLY, "auto_submitted", "Auto-Submitted: auto-replied")
+    machine = MachineMail(mail(), NOW, screening, Identity(CLARA, "customer", CLUE, ticket()), ("judicial",))
+    (closing,) = on_machine(machine, DESK, NOW)
     assert isinstance(closing, CloseInbound)
     assert (closing.state, closing.verdict, closing.reference) == ("set_aside", "auto_reply", REF)
 
@@ -246,3 +259,117 @@ def test_laws(trust: str, case: Ticket | None, message: Mail, kind: Classificati
     assert len(acknowledgements) <= len([e for e in effects if isinstance(e, OpenTicket)]) <= 1
     assert not (trust == "staff" and letters)  # a colleague's mail sends nothing
     assert all(e.direction == "note" for e in effects if isinstance(e, RecordMessage)) or trust != "staff"
+
+
+# -- machines that shout, senders who are forged, strangers who ask ------------------------------------------------
+
+NEWCOMER, JOINED = Identity(CLARA, "newcomer"), Identity(CLARA, "customer", CLUE, ticket())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "identity", "urgency", "told_level_two"),
+    [
+        (Verdict.NO_REPLY, NEWCOMER, ("judicial",), True),
+        (Verdict.AUTO_REPLY, NEWCOMER, ("salud",), True),
+        (Verdict.LIST, NEWCOMER, ("salud", "fraude"), True),
+        (Verdict.NO_REPLY, NEWCOMER, ("fraude",), False),
+        (Verdict.NO_REPLY, NEWCOMER, (), False),
+        (Verdict.BOUNCE, NEWCOMER, ("judicial",), False),  # it quotes a letter of ours: the beginning of a loop
+        (Verdict.OWN, NEWCOMER, ("judicial",), False),
+        (Verdict.AUTO_REPLY, JOINED, ("judicial",), False),
+        (Verdict.UNREADABLE, None, ("judicial",), False),
+    ],
+)
+def test_a_court_writes_from_an_address_that_nobody_reads(
+    verdict: Verdict, identity: Identity | None, urgency: tuple[str, ...], told_level_two: bool
+) -> None:
+    effects = on_machine(MachineMail(mail(), NOW, Screening(verdict, "check", "X: y"), identity, urgency), DESK, NOW)
+    assert told(effects) == [*(["alarm>coordinacion@lohas.test"] if told_level_two else []), "set_aside"]
+
+
+FORGED = Authentication("mx.test", (Result("dmarc", "fail", {"header.from": "correo.test"}, "p=REJECT"),))
+
+
+def on_checked(identity: Identity, text: str = "Hola", checked: Authentication = FORGED) -> list[Effect]:
+    return on_mail(Occasion(mail(identity.author), NOW, text, identity, CLAIM, checked), SITUATION, DESK, NOW)
+
+
+def test_whoever_is_forged_gets_no_acknowledgement_and_the_owner_is_warned() -> None:
+    effects = on_checked(NEWCOMER)
+    assert told(effects) == [f"open {NEXT}", f"in {NEXT}", TELL_LUZ, "done"]
+    assert "puede ser falso" in str(letter(effects, "notification").facts["warning"])
+
+
+def test_a_forged_reply_joins_with_a_warning() -> None:
+    assert "puede ser falso" in str(letter(on_checked(JOINED), "notification").facts["warning"])
+
+
+ANSWERED = Clue("message_id", "<t@us>", REF, CLARA.address)
+CASE = ticket()
+
+
+@pytest.mark.parametrize(
+    ("clue", "case", "asked", "checked", "question"),
+    [
+        (ANSWERED, CASE, False, NOTHING_KNOWN, True),
+        (replace(ANSWERED, sent_to=None), CASE, False, NOTHING_KNOWN, True),  # a mail of the customer's own
+        (CLUE, CASE, False, NOTHING_KNOWN, False),  # a subject can be guessed
+        (replace(ANSWERED, internal=True), CASE, False, NOTHING_KNOWN, False),  # an agent forwarded a notification
+        (ANSWERED, CASE, True, NOTHING_KNOWN, False),
+        (ANSWERED, CASE, False, FORGED, False),
+        (ANSWERED, ticket(state=State.CLOSED), False, NOTHING_KNOWN, False),
+    ],
+)
+def test_the_customer_is_asked_once_whether_a_stranger_may_write(
+    clue: Clue, case: Ticket, asked: bool, checked: Authentication, question: bool
+) -> None:
+    stranger = Identity(DIEGO, "stranger", clue, linked=REF, pointed_at=case)
+    situation = replace(SITUATION, admission_asked=asked)
+    effects = on_mail(Occasion(mail(DIEGO), NOW, "Hola", stranger, CLAIM, checked), situation, DESK, NOW)
+    assert ("admit_question>clara@correo.test" in told(effects)) is question
+
+
+ASKED = Clue("message_id", "<q@us>", REF, CLARA.address, letter="admit_question", about=DIEGO.address)
+
+
+@pytest.mark.parametrize(
+    ("author", "clue", "text", "checked", "admitted"),
+    [
+        (CLARA, ASKED, "SÍ", NOTHING_KNOWN, True),
+        (CLARA, ASKED, "si, autorizo.\n\nClara", NOTHING_KNOWN, True),
+        (CLARA, ASKED, "Si no me responden voy a la SIC", NOTHING_KNOWN, False),
+        (CLARA, ASKED, "No", NOTHING_KNOWN, False),
+        (CLARA, ASKED, "SÍ", FORGED, False),
+        (CLARA, CLUE, "SÍ", NOTHING_KNOWN, False),
+        (CLARA, replace(ASKED, letter="acknowledgement"), "SÍ", NOTHING_KNOWN, False),
+        (DIEGO, ASKED, "SÍ", NOTHING_KNOWN, False),  # the stranger himself, with the customer's letter in hand
+    ],
+)
+def test_only_the_customers_yes_to_the_question_admits(
+    author: Address, clue: Clue, text: str, checked: Authentication, admitted: bool
+) -> None:
+    effects = on_checked(Identity(author, "customer", clue, CASE), text, checked)
+    assert [e for e in effects if isinstance(e, AddParticipant)] == (
+        [AddParticipant(REF, DIEGO.address)] if admitted else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "yes"),
+    [
+        ("SÍ", True), ("si", True), ("Sí.", True), ("\n\n  Sí, señor\nGracias", True), ("«SÍ»", True),
+        ("Sí, claro, por favor", True), ("Si no me contestan demando", False), ("Sí, pero no a ese", False),
+        ("Siempre", False), ("", False), ("No", False), ("Quiero decir sí", False),
+    ],
+)  # fmt: skip
+def test_what_is_a_yes(text: str, yes: bool) -> None:
+    assert says_yes(text) is yes
+
+
+def test_the_admin_hears_once_a_day_that_acknowledgements_wait() -> None:
+    full = replace(SITUATION, recent_acknowledgements=(NOW,) * POLICY.acknowledgements_per_sender_per_day)
+    assert "alarm>sistemas@lohas.test" in told(decided(situation=full))
+    told_today = replace(full, fuse_told_at=NOW - timedelta(hours=23))
+    assert "alarm>sistemas@lohas.test" not in told(decided(situation=told_today))
+    told_before = replace(full, fuse_told_at=NOW - timedelta(hours=25))
+    assert "alarm>sistemas@lohas.test" in told(decided(situation=told_before))

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from office import DESK, NOW, POLICY
 
-from pqr_mailbot.domain.decide import Desk
 from pqr_mailbot.domain.effects import (
+    AddParticipant,
     AssignTicket,
     CloseInbound,
     LinkTickets,
@@ -27,6 +27,7 @@ from pqr_mailbot.domain.effects import (
     QueueLetter,
     RecordMessage,
 )
+from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.handle import ATTEMPTS, BATCH, Applying
 
 ONE, TWO = "PQR-2026-000001", "PQR-2026-000002"
@@ -287,6 +288,56 @@ def test_old_mail_that_a_moved_mailbox_shows_again_is_not_answered(bench: Bench)
     assert bench.letters() == []
 
 
+# -- strangers, forged senders, courts -----------------------------------------------------------------------------
+
+
+def test_a_stranger_is_admitted_by_the_customers_yes(bench: Bench) -> None:
+    bench.take(eml())
+    ours = bench.letters("acknowledgement")[0].mail["Message-ID"]
+    hello = eml(DIEGO, "RV: Café vencido", "Soy el esposo de Clara.", "<d1@otro.test>", In_Reply_To=ours)
+    assert bench.take(hello, later(5))["reference"] == TWO
+    (question,) = bench.letters("admit_question")
+    assert (question.to, question.reference) == ("clara@correo.test", ONE)
+    assert "diego@otro.test" in question.text
+    assert "esposo" not in question.text
+    yes = eml(subject="Re: " + question.mail["Subject"], text="Sí, por favor.", message_id="<m2@correo.test>",
+              In_Reply_To=question.mail["Message-ID"])  # fmt: skip
+    assert bench.take(yes, later(9))["reference"] == ONE
+    again = eml(DIEGO, f"Re: [{ONE}]", "Gracias, envío la foto.", "<d2@otro.test>")
+    assert bench.take(again, later(20))["reference"] == ONE
+
+
+def test_the_customer_is_asked_once(bench: Bench) -> None:
+    bench.take(eml())
+    ours = bench.letters("acknowledgement")[0].mail["Message-ID"]
+    for number in range(3):
+        stranger = eml(f"e{number}@otro.test", "RV", f"hola {number}", f"<e{number}@x>", In_Reply_To=ours)
+        bench.take(stranger, later(number))
+    assert len(bench.letters("admit_question")) == 1
+
+
+def test_a_forged_sender_gets_no_acknowledgement(tmp_path: Path) -> None:
+    desk = Desk(replace(POLICY, trusted_authserv_ids=("mx.lohas.test",)), DESK.calendar)
+    bench = Bench(tmp_path / "desk.db", desk)
+    bench.take(eml(Authentication_Results="mx.lohas.test; dmarc=fail (p=reject) header.from=correo.test"))
+    assert bench.said() == [TELL_ANA]
+    assert "puede ser falso" in " ".join(bench.letters()[0].text.split())
+    bench.close()
+
+
+def test_a_court_that_nobody_can_answer_is_heard_by_level_two(bench: Bench) -> None:
+    court = eml("Juzgado 3 <no-reply@ramajudicial.test>", "Notificación acción de tutela", "Se admite la tutela.")
+    assert bench.take(court)["verdict"] == "no_reply"
+    assert bench.said() == ["alarm>coordinacion@lohas.test"]
+    assert bench.tickets() == []
+
+
+def test_the_admin_hears_once_that_acknowledgements_wait(bench: Bench) -> None:
+    for number in range(POLICY.acknowledgements_per_sender_per_day + 3):
+        bench.take(eml(text=f"texto {number}", message_id=f"<m{number}@correo.test>"), later(number))
+    assert [letter.to for letter in bench.letters("alarm")] == ["sistemas@lohas.test"]
+
+
 # -- pacing --------------------------------------------------------------------------------------------------------
 
 
@@ -462,7 +513,11 @@ def _reveals_nothing(letter: Letter) -> bool:
 
 
 @pytest.mark.parametrize(
-    "effect", [OpenTicket, RecordMessage, MoveTicket, AssignTicket, LinkTickets, NoteEvent, QueueLetter, CloseInbound]
+    "effect",
+    [
+        *(OpenTicket, RecordMessage, MoveTicket, AssignTicket, LinkTickets, AddParticipant),
+        *(NoteEvent, QueueLetter, CloseInbound),
+    ],
 )
 def test_every_effect_can_be_applied(effect: type) -> None:
     known = Applying.__dict__["apply"].dispatcher
@@ -473,7 +528,8 @@ def test_the_trail_tells_why(bench: Bench) -> None:
     bench.take(eml())
     closed = bench.take(eml(subject=f"Re: {ONE}", text="gracias", message_id="<m2@correo.test>"), later(1))
     trail = json.loads(closed["trail"])
-    assert trail["key"] == "customer"
+    assert trail["key"] == "the case's customer"
+    assert trail["sender_trust"] == "clara@correo.test; no server we trust looked at it"
     assert trail["clue"] == f"subject {ONE}"
     assert f"record the mail on {ONE} (in)" in trail["effects"]
 

@@ -27,12 +27,13 @@ from pqr_mailbot.adapters.letters import (
     letter_subject,
     long_date,
 )
-from pqr_mailbot.domain.decide import Earlier, Occasion, Situation, on_mail
+from pqr_mailbot.domain.decide import on_mail
 from pqr_mailbot.domain.effects import QueueLetter
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, State
 from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.domain.screen import LETTER_HEADER
+from pqr_mailbot.domain.situation import Earlier, Occasion, Situation
 
 REF = "PQR-2026-000123"
 NOTICE = "https://lohas.test/datos"

@@ -475,8 +475,11 @@ SAMPLE_FACTS: Mapping[str, Facts] = {
         "warning": "El caso PQR-2026-000007 ya estaba cerrado: se abrió este, enlazado.",
         "note_author": "",
     },
+    "admit_question": {**_SAMPLE_CASE, "stranger": "diego@correo.example"},
     "alarm": {
+        "title": "pqr-mailbot necesita atención",
         "problem": "no mail could be fetched since 2026-06-01 10:42",
         "details": ["imap.example:993: connection refused"],
+        "advice": "El comando “pqr-mailbot status” muestra el estado actual.",
     },
 }

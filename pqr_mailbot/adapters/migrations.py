@@ -20,6 +20,13 @@ def m001_the_desk(db: Database) -> None:
     db.execute("INSERT INTO fact (name, value) VALUES ('store_id', ?)", [secrets.token_hex(8)])
 
 
+@migrations()
+def m002_what_letters_are_about(db: Database) -> None:
+    """The address a question asks about, the fuse an alarm tells of."""
+    db.execute("ALTER TABLE outbox ADD COLUMN about TEXT NOT NULL DEFAULT ''")
+    db.execute("CREATE INDEX outbox_about ON outbox (letter, about) WHERE about <> ''")
+
+
 # What every list of states below says is said in domain.model too; a test compares them.
 _THE_DESK = (
     """CREATE TABLE signing_key (

@@ -25,11 +25,11 @@ from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, token_in
-from pqr_mailbot.domain.decide import Earlier
 from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Classification, Evidence, Mail, State, Ticket
 from pqr_mailbot.domain.reference import format_reference
+from pqr_mailbot.domain.situation import Earlier
 
 BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
 
@@ -102,6 +102,7 @@ class FinishedLetter:
     token: str
     raw: bytes
     not_before: datetime
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,19 +381,24 @@ class Store:
         known: dict[str, KnownId] = {}
         for said in ids:
             token = token_in(said)
-            row = (
-                self._first("SELECT reference, recipient, letter FROM outbox WHERE token = ?", token) if token else None
-            )
+            row = self._letter_of(token) if token else None
             if row:
-                is_message = self._first(
-                    "SELECT 1 FROM message WHERE outbox_id = (SELECT id FROM outbox WHERE token = ?)", token
+                known[said] = KnownId(
+                    row["reference"], row["recipient"].lower(), not row["to_customer"], row["letter"], row["about"]
                 )
-                known[said] = KnownId(row["reference"], row["recipient"].lower(), internal=is_message is None)
             elif row := self._first(
                 "SELECT reference FROM message WHERE message_id = ? ORDER BY id DESC LIMIT 1", said
             ):
                 known[said] = KnownId(row["reference"])
         return known
+
+    def _letter_of(self, token: str) -> dict[str, Any] | None:
+        return self._first(
+            """SELECT reference, recipient, letter, about,
+                EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
+            FROM outbox WHERE token = ?""",
+            token,
+        )
 
     def ticket(self, reference: str) -> Ticket | None:
         row = self._first(
@@ -465,6 +471,20 @@ class Store:
         rows = self._all("SELECT not_before FROM outbox WHERE automatic ORDER BY not_before DESC LIMIT ?", limit)
         return tuple(instant(row["not_before"]) for row in reversed(rows))
 
+    def last_letter_about(self, letter: str, about: str) -> datetime | None:
+        """When such a letter was last queued."""
+        row = self._one("SELECT max(created_at) AS at FROM outbox WHERE letter = ? AND about = ?", letter, about)
+        return _maybe(row["at"])
+
+    def asked_since(self, reference: str, customer: str, letter: str, since: datetime) -> bool:
+        """Was such a letter ever written about this case, or to this customer since an instant?"""
+        row = self._one(
+            """SELECT EXISTS (SELECT 1 FROM outbox WHERE letter = ?1 AND reference = ?2)
+                OR EXISTS (SELECT 1 FROM outbox WHERE letter = ?1 AND recipient = ?3 AND created_at > ?4) AS asked""",
+            letter, reference, customer, stamp(since),
+        )  # fmt: skip
+        return bool(row["asked"])
+
     # -- what effects do -------------------------------------------------------------------------------------------
 
     def open_ticket(self, opened: OpenTicket) -> None:
@@ -503,6 +523,10 @@ class Store:
                 "INSERT INTO ticket_link (reference, other) VALUES (?, ?) ON CONFLICT DO NOTHING", *sorted((one, other))
             )
 
+    def add_participant(self, reference: str, address: str) -> None:
+        sql = "INSERT INTO participant (reference, address) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        self._run(sql, reference, address)
+
     def record_message(self, message: RecordMessage, inbound_id: int | None) -> None:
         self._insert(
             "message",
@@ -528,6 +552,7 @@ class Store:
             reference=letter.reference, letter=letter.letter, recipient=letter.recipient, sender=letter.sender,
             automatic=letter.automatic, message_id=letter.message_id, token=letter.token, raw=letter.raw,
             created_at=stamp(now), not_before=stamp(letter.not_before), next_attempt_at=stamp(letter.not_before),
+            about=letter.about,
         )  # fmt: skip
 
     def note_event(self, note: NoteEvent, now: datetime) -> None:

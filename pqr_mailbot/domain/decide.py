@@ -6,12 +6,12 @@ Nothing here reads, writes, sends or asks the time; the caller gathers the facts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pqr_mailbot.domain.business_days import BusinessCalendar, Term, local_day
+from pqr_mailbot.domain import letter_facts
 from pqr_mailbot.domain.classify import shortest_candidate
 from pqr_mailbot.domain.effects import (
+    AddParticipant,
     AssignTicket,
     CloseInbound,
     Effect,
@@ -22,7 +22,6 @@ from pqr_mailbot.domain.effects import (
     QueueLetter,
     RecordMessage,
 )
-from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import (
     Address,
     Classification,
@@ -35,60 +34,43 @@ from pqr_mailbot.domain.model import (
     moved,
 )
 from pqr_mailbot.domain.policy import Policy, TicketType
-from pqr_mailbot.domain.screen import Screening, wants_no_acknowledgement
+from pqr_mailbot.domain.screen import wants_no_acknowledgement
+from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 
 DESK = "desk"  # the actor of what nobody but the program did
-TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
+FUSE = "fuse"  # what the letter to the admin is about when acknowledgements had to wait
+SHOUTING = frozenset({"judicial", "salud"})  # what a machine may say that a person must hear of at once
+DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """One of the customer's other cases, for the agent's eyes."""
+def on_machine(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
+    """A machine's mail is set aside: kept, listed, never answered.
 
-    reference: str
-    subject: str
-    state: State
-    opened_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """A mail and everything that was worked out about it before deciding."""
-
-    mail: Mail
-    received_at: datetime  # INTERNALDATE, UTC: the legal instant of receipt
-    new_text: str  # what the writer wrote, quotes folded away
-    identity: Identity
-    classification: Classification
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the store knows that the decision needs. All of it is read inside the deciding transaction."""
-
-    next_reference: str
-    next_owner: str | None  # whose turn it is for the type at hand
-    earlier: tuple[Earlier, ...] = ()
-    history: tuple[tuple[datetime, str], ...] = ()
-    recent_acknowledgements: tuple[datetime, ...] = ()  # to this writer, when due out, newest last
-    recent_automatic: tuple[datetime, ...] = ()  # to anybody, when due out, newest last
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """The rules in force: the office as rows, and which days count."""
-
-    policy: Policy
-    calendar: BusinessCalendar
-
-    def term(self, received_at: datetime, business_days: int) -> Term:
-        return self.calendar.term(local_day(received_at, self.policy.office.timezone), business_days)
-
-
-def on_machine(screening: Screening, reference: str | None) -> list[Effect]:
-    """A machine's mail is set aside: kept, listed, never answered."""
+    Courts and authorities write from addresses that nobody reads: when the words are about a court or about health,
+    level 2 hears of it at once. Not of mail that answers a letter of ours: such an answer could begin a loop.
+    """
+    screening, identity = machine.screening, machine.identity
+    joined = identity.ticket.reference if identity and identity.ticket else None
+    effects: list[Effect] = []
+    if screening.verdict in _MAY_BE_AN_OFFICE and identity and identity.trust == "newcomer":
+        effects += _shouted(machine, desk, now)
     reason = f"{screening.check}: {screening.header}"
-    return [CloseInbound("set_aside", screening.verdict, reason, reference, {"header": screening.header})]
+    return [*effects, CloseInbound("set_aside", screening.verdict, reason, joined, {"header": screening.header})]
+
+
+_MAY_BE_AN_OFFICE = frozenset({Verdict.NO_REPLY, Verdict.AUTO_REPLY, Verdict.LIST})
+
+
+def _shouted(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
+    flags = sorted(SHOUTING.intersection(machine.urgency))
+    if not flags:
+        return []
+    facts = letter_facts.urgent_machine(machine, flags, desk)
+    subject = f"Correo automático urgente ({', '.join(flags)})"
+    return [
+        QueueLetter("alarm", Address(address), subject, facts, "auto-generated", now, about="machine")
+        for address in desk.policy.level_addresses(2)
+    ]
 
 
 def on_duplicate(first_id: int, verdict: Verdict, reference: str | None) -> list[Effect]:
@@ -111,6 +93,8 @@ def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime)
     identity = occasion.identity
     if identity.trust == "staff":
         return _on_staff(occasion)
+    if identity.ticket and (guest := occasion.admits()):
+        return _on_admission(occasion, identity.ticket, guest, situation, desk, now)
     if identity.ticket and identity.ticket.state is not State.CLOSED:
         return _on_known_case(occasion, identity.ticket, situation, desk, now)
     return _on_new_case(occasion, situation, desk, now)
@@ -151,8 +135,21 @@ def _on_known_case(occasion: Occasion, ticket: Ticket, situation: Situation, des
     if owner is None or desk.policy.agent_of(owner) is None:  # the agent has left
         owner = situation.next_owner
         effects += [AssignTicket(ticket.reference, owner), NoteEvent(ticket.reference, DESK, "assigned", owner or "")]
-    effects += _notifications(occasion, ticket.reference, ticket, owner, "", situation, desk, now)
+    effects += _notifications(occasion, ticket, owner, None, situation, desk, now)
     return [*effects, _close(occasion, ticket.reference, f"joined as {occasion.identity.trust}")]
+
+
+def _on_admission(
+    occasion: Occasion, ticket: Ticket, guest: str, situation: Situation, desk: Desk, now: datetime
+) -> list[Effect]:
+    """The customer's yes to our question whether `guest` may write to the case."""
+    effects: list[Effect] = [
+        AddParticipant(ticket.reference, guest),
+        NoteEvent(ticket.reference, occasion.identity.author.address, "participant_admitted", guest),
+    ]
+    if ticket.state is not State.CLOSED:
+        return [*effects, *_on_known_case(occasion, ticket, situation, desk, now)]
+    return [*effects, _record(occasion, ticket.reference, "in"), _close(occasion, ticket.reference, "admitted")]
 
 
 def _on_new_case(occasion: Occasion, situation: Situation, desk: Desk, now: datetime) -> list[Effect]:
@@ -176,22 +173,52 @@ def _on_new_case(occasion: Occasion, situation: Situation, desk: Desk, now: date
         ),
         _record(occasion, reference, "in"),
     ]
-    related = _related(occasion.identity)
-    if related:
+    if related := occasion.related():
         effects += [LinkTickets(reference, related), NoteEvent(reference, DESK, "linked", related)]
-    suppressed = wants_no_acknowledgement(mail)
-    if suppressed:
-        effects.append(NoteEvent(reference, DESK, "acknowledgement_suppressed", "X-Auto-Response-Suppress"))
+    withheld = _withheld(occasion)
+    if withheld:
+        effects.append(NoteEvent(reference, DESK, "acknowledgement_withheld", withheld))
     else:
-        effects.append(_acknowledgement(occasion, reference, opened, situation, desk, now))
-    warning = _warning(occasion, related, suppressed)
-    effects += _notifications(occasion, reference, opened, situation.next_owner, warning, situation, desk, now)
+        effects += _acknowledgement(occasion, opened, situation, desk, now)
+    effects += _question(occasion, situation, now)
+    effects += _notifications(occasion, opened, situation.next_owner, withheld, situation, desk, now)
     return [*effects, _close(occasion, reference, "opened a case")]
 
 
-def _related(identity: Identity) -> str | None:
-    """The case this one must be linked to: a stranger's clue, or a closed case of the same customer."""
-    return identity.linked or (identity.ticket.reference if identity.ticket else None)
+def _withheld(occasion: Occasion) -> str | None:
+    """Why this writer gets no acknowledgement by itself: asked for none, or is probably not who From says.
+
+    Whoever is forged would be hit by our answer (DMARC, RFC 7489); the owner is told, and decides.
+    """
+    if occasion.authentication.forged():
+        return "dmarc=fail"
+    return "X-Auto-Response-Suppress" if wants_no_acknowledgement(occasion.mail) else None
+
+
+def _question(occasion: Occasion, situation: Situation, now: datetime) -> list[Effect]:
+    """To the customer, once a case: may the stranger who answered one of the case's letters write to it?
+
+    Only for a clue that cannot be guessed, a Message-ID; a reference in a subject is no reason to bother anybody.
+    """
+    identity, case = occasion.identity, occasion.identity.pointed_at
+    if identity.trust != "stranger" or case is None or case.state is State.CLOSED or identity.clue is None:
+        return []
+    guessable = identity.clue.kind != "message_id" or identity.clue.internal
+    if guessable or situation.admission_asked or occasion.authentication.forged():
+        return []
+    stranger = identity.author.address
+    letter = QueueLetter(
+        letter=QUESTION,
+        recipient=case.customer,
+        subject=case.subject,
+        facts=letter_facts.admit_question(case, stranger),
+        automatic="auto-generated",
+        reference=case.reference,
+        not_before=now,
+        customer_facing=True,
+        about=stranger,
+    )
+    return [letter, NoteEvent(case.reference, DESK, "admission_asked", stranger)]
 
 
 def _reply_address(mail: Mail, author: Address) -> str | None:
@@ -227,47 +254,63 @@ def _record(occasion: Occasion, reference: str, direction: str) -> RecordMessage
 
 def _close(occasion: Occasion, reference: str | None, reason: str) -> CloseInbound:
     identity = occasion.identity
-    trail = {"key": identity.trust, "sender_trust": f"{identity.author.address}: {identity.trust}"}
+    trail = {"key": _KEYS[identity.trust], "sender_trust": f"{identity.author.address}; {occasion.authentication}"}
     if identity.clue:
         trail["clue"] = f"{identity.clue.kind} {identity.clue.said}"
     return CloseInbound("done", Verdict.PERSON, reason, reference, trail)
 
 
+# For `explain`: why this writer may, or may not, write to the case that the clue points to.
+_KEYS = {
+    "customer": "the case's customer",
+    "participant": "a participant of the case",
+    "addressed": "the letter that is answered was sent to this address",
+    "staff": "one of the office's own people, not proved by the mail",
+    "stranger": "none: a stranger to the case, so it is only linked",
+    "newcomer": "none needed: nothing points to a case",
+}
+
+
 def _acknowledgement(
-    occasion: Occasion, reference: str, opened: OpenTicket, situation: Situation, desk: Desk, now: datetime
-) -> QueueLetter:
-    """The customer's constancia. Never the body; the subject only as the letter adapter shortens it."""
+    occasion: Occasion, opened: OpenTicket, situation: Situation, desk: Desk, now: datetime
+) -> list[Effect]:
+    """The customer's constancia. Too many of them wait; then the admin is told, once a day."""
     mail, policy = occasion.mail, desk.policy
     limit, hourly = policy.acknowledgements_per_sender_per_day, policy.automatic_letters_per_hour
-    facts: dict[str, object] = {
-        "customer_name": opened.customer.name,
-        "subject": mail.subject,
-        "attachments": [attachment.filename for attachment in mail.attachments],
-        **_case_facts(reference, opened.classification, opened.opened_at, opened.business_days, desk),
-    }
-    return QueueLetter(
+    due = max(
+        paced(situation.recent_acknowledgements, limit, DAY, now),
+        paced(situation.recent_automatic, hourly, timedelta(hours=1), now),
+    )
+    letter = QueueLetter(
         letter="acknowledgement",
         recipient=opened.customer,
         subject=mail.subject,
-        facts=facts,
+        facts=letter_facts.acknowledgement(occasion, opened, desk),
         automatic="auto-replied",
-        reference=reference,
+        reference=opened.reference,
         answers="" if is_synthetic_id(mail.message_id) else mail.message_id,
         thread=mail.references,
         customer_facing=True,
-        not_before=max(
-            paced(situation.recent_acknowledgements, limit, timedelta(days=1), now),
-            paced(situation.recent_automatic, hourly, timedelta(hours=1), now),
-        ),
+        not_before=due,
     )
+    told = situation.fuse_told_at is not None and now - situation.fuse_told_at < DAY
+    if due == now or told:
+        return [letter]
+    facts = letter_facts.fuse_blown(opened, due, desk)
+    return [
+        letter,
+        *(
+            QueueLetter("alarm", Address(one), "Acuses de recibo en espera", facts, "auto-generated", now, about=FUSE)
+            for one in policy.alarms_to
+        ),
+    ]
 
 
 def _notifications(
     occasion: Occasion,
-    reference: str,
     case: Ticket | OpenTicket,
     owner: str | None,
-    warning: str,
+    withheld: str | None,
     situation: Situation,
     desk: Desk,
     now: datetime,
@@ -278,7 +321,7 @@ def _notifications(
     recipients = [owner] if owner else list(desk.policy.level_addresses(1))
     if opening and urgent and len(desk.policy.levels) > 1:
         recipients += desk.policy.level_addresses(2)
-    facts = _notification_facts(occasion, reference, case, warning, situation, desk, now)
+    facts = letter_facts.notification(occasion, case, withheld, situation, desk, now)
     letters: list[Effect] = []
     for address in dict.fromkeys(recipients):
         agent = desk.policy.agent_of(address)
@@ -290,91 +333,10 @@ def _notifications(
                 subject=case.subject,
                 facts={**facts, "agent_name": name},
                 automatic="auto-generated",
-                reference=reference,
+                reference=case.reference,
                 not_before=now,
             )
         )
     return letters
 
 
-def _notification_facts(
-    occasion: Occasion,
-    reference: str,
-    case: Ticket | OpenTicket,
-    warning: str,
-    situation: Situation,
-    desk: Desk,
-    now: datetime,
-) -> dict[str, object]:
-    mail, identity, zone = occasion.mail, occasion.identity, desk.policy.office.timezone
-    classification = case.classification
-    facts = _case_facts(reference, classification, case.opened_at, case.business_days, desk)
-    received = occasion.received_at.astimezone(zone)
-    related = _related(identity)
-    return {
-        **facts,
-        "received_on": received.date(),
-        "received_hour": received.strftime("%H:%M"),
-        "is_new": isinstance(case, OpenTicket),
-        "customer_name": case.customer.name,
-        "customer_address": case.customer.address,
-        "writer": "" if identity.author.address == case.customer.address else identity.author.address,
-        "answer_to": case.reply_address or case.customer.address,
-        "subject": mail.subject,
-        "text": occasion.new_text[:TEXT_SHOWN],
-        "attachments": [
-            {"filename": a.filename, "content_type": a.content_type, "size": a.size} for a in mail.attachments
-        ],
-        "confidence": round(classification.confidence * 100),
-        "evidence": list(dict.fromkeys(e.words for e in classification.evidence if e.type == classification.type)),
-        "urgent": classification.urgent,
-        "urgency": list(classification.urgency),
-        "days_left": desk.calendar.days_left(local_day(now, zone), case.due_on),
-        "earlier": [
-            {
-                "reference": e.reference,
-                "subject": e.subject,
-                "state": e.state.value,
-                "opened_on": local_day(e.opened_at, zone),
-            }
-            for e in situation.earlier
-        ],
-        "history": [
-            {"at": at.astimezone(zone).strftime("%Y-%m-%d %H:%M"), "what": what} for at, what in situation.history
-        ],
-        "related": [related] if related else [],
-        "warning": warning,
-    }
-
-
-def _case_facts(
-    reference: str, classification: Classification, opened_at: datetime, business_days: int, desk: Desk
-) -> dict[str, object]:
-    """What every letter about a case says of it."""
-    received, term = opened_at.astimezone(desk.policy.office.timezone), desk.term(opened_at, business_days)
-    kind = desk.policy.types.get(classification.type)
-    return {
-        "reference": reference,
-        "type_name": kind.name if kind else classification.type,
-        "certain": classification.certain,
-        "is_claim": classification.type == "reclamo",
-        "received_on": received.date(),
-        "received_hour": received.strftime("%H:%M"),
-        "business_days": business_days,
-        "due_on": term.due_on,
-        "skipped": [{"date": day.date, "name": day.name} for day in term.skipped],
-    }
-
-
-def _warning(occasion: Occasion, related: str | None, suppressed: bool) -> str:
-    """What the agent should know before answering; Spanish, one sentence each."""
-    said = []
-    if occasion.identity.linked:
-        said.append(f"Quien escribe citó {related} pero no hace parte de ese caso: se abrió este, enlazado.")
-    elif related:
-        said.append(f"El caso {related} ya estaba cerrado: se abrió este, enlazado.")
-    if suppressed:
-        said.append("El remitente pidió no recibir respuestas automáticas: no se le envió acuse de recibo.")
-    if not occasion.mail.complete:
-        said.append("El correo supera el tamaño máximo: solo se guardó su comienzo; el original sigue en el buzón.")
-    return " ".join(said)

@@ -68,6 +68,14 @@ class LinkTickets:
 
 
 @dataclass(frozen=True, slots=True)
+class AddParticipant:
+    """One more address may write to a case."""
+
+    reference: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoteEvent:
     """One line of a case's history."""
 
@@ -81,6 +89,7 @@ class NoteEvent:
 class QueueLetter:
     """A letter to one recipient, rendered and put in the outbox in the same transaction.
 
+    `about` says what the letter is about where its name does not: the address asked about, the fuse that blew.
     `answers` is the Message-ID the letter replies to, `thread` the References before it (oldest first).
     `customer_facing` letters are part of the conversation; the others are the office's own affair.
     """
@@ -95,6 +104,7 @@ class QueueLetter:
     answers: str = ""
     thread: tuple[str, ...] = ()
     customer_facing: bool = False
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +118,14 @@ class CloseInbound:
     trail: Mapping[str, str] = field(default_factory=dict)  # header, clue, key, sender_trust for `explain`
 
 
-Effect = OpenTicket | RecordMessage | MoveTicket | AssignTicket | LinkTickets | NoteEvent | QueueLetter | CloseInbound
+Effect = (
+    OpenTicket
+    | RecordMessage
+    | MoveTicket
+    | AssignTicket
+    | LinkTickets
+    | AddParticipant
+    | NoteEvent
+    | QueueLetter
+    | CloseInbound
+)

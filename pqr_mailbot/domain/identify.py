@@ -25,6 +25,8 @@ class KnownId:
     reference: str | None
     sent_to: str | None = None
     internal: bool = False  # a letter to the office's own people
+    letter: str = ""  # which letter of ours it was,
+    about: str = ""  # and what it was about
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Clue:
     reference: str | None
     sent_to: str | None = None
     internal: bool = False
+    letter: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Identity:
     clue: Clue | None = None
     ticket: Ticket | None = None
     linked: str | None = None
+    pointed_at: Ticket | None = None  # the case that `linked` names
 
 
 def author_of(mail: Mail, policy: Policy) -> Address:
@@ -66,7 +71,7 @@ def thread_ids(mail: Mail) -> tuple[str, ...]:
 def clues(mail: Mail, known: Mapping[str, KnownId], subject_references: Sequence[str]) -> list[Clue]:
     """Every clue, strongest first: ids of our letters and of stored mails, then references in the subject."""
     by_id = [
-        Clue("message_id", said, k.reference, k.sent_to, k.internal)
+        Clue("message_id", said, k.reference, k.sent_to, k.internal, k.letter, k.about)
         for said in thread_ids(mail)
         if (k := known.get(said)) is not None
     ]
@@ -86,7 +91,8 @@ def identify(mail: Mail, found: Sequence[Clue], tickets: Mapping[str, Ticket], p
     if nearest and policy.is_staff(author.address):
         return Identity(author, "staff", nearest, tickets.get(nearest.reference or ""))
     if nearest:
-        return Identity(author, "stranger", nearest, linked=nearest.reference)
+        case = tickets.get(nearest.reference or "")
+        return Identity(author, "stranger", nearest, linked=nearest.reference, pointed_at=case)
     return Identity(author, "newcomer")
 
 

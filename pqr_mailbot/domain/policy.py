@@ -95,6 +95,7 @@ class Policy:
     automatic_letters_per_hour: int = 200
     calendar_reviewed_until: int = 2027
     closures: Mapping[date, str] = field(default_factory=dict)
+    trusted_authserv_ids: tuple[str, ...] = ()  # servers whose Authentication-Results are believed
 
     def agent_of(self, address: str) -> Agent | None:
         """The agent who writes from this address, if any."""

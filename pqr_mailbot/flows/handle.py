@@ -20,9 +20,11 @@ from pqr_mailbot.adapters.letters import Envelope, Letters, letter_subject
 from pqr_mailbot.adapters.sqlite_store import FinishedLetter, Inbound, Store
 from pqr_mailbot.adapters.tokens import Signer, message_id, thread_id
 from pqr_mailbot.domain import decide
+from pqr_mailbot.domain.authentication import authentication
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import Lexicon, classify
 from pqr_mailbot.domain.effects import (
+    AddParticipant,
     AssignTicket,
     CloseInbound,
     Effect,
@@ -38,6 +40,7 @@ from pqr_mailbot.domain.model import Address, Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.domain.reply_text import split
 from pqr_mailbot.domain.screen import Screening, screen
+from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
 BATCH = 50  # mails that share one commit
@@ -50,7 +53,7 @@ class Handler:
     """What handling needs beside the mail: the store, the rules, the words, the letters and the signature."""
 
     store: Store
-    desk: decide.Desk
+    desk: Desk
     lexicon: Lexicon
     letters: Letters
     signer: Signer
@@ -112,16 +115,17 @@ class Handler:
         if inbound.suspect_before and decide.predates(_dates(inbound, mail), inbound.suspect_before):
             return decide.on_rescan(), {}
         identity = self._identify(mail) if mail.sender else None
-        if screening.verdict is not Verdict.PERSON or identity is None:
-            joined = identity.ticket.reference if identity and identity.ticket else None
-            return decide.on_machine(screening, joined), {}
         new_text = split(mail.text).new
         found = classify(mail.subject, new_text, self.lexicon)
-        occasion = decide.Occasion(mail, inbound.received_at, new_text, identity, found)
+        if screening.verdict is not Verdict.PERSON or identity is None:
+            machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency)
+            return decide.on_machine(machine, self.desk, now), {}
+        checked = authentication(mail, self.desk.policy.trusted_authserv_ids)
+        occasion = Occasion(mail, inbound.received_at, new_text, identity, found, checked)
         trail: dict[str, object] = {
             "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
         }
-        return decide.on_mail(occasion, self._situation(occasion), self.desk, now), trail
+        return decide.on_mail(occasion, self._situation(occasion, now), self.desk, now), trail
 
     def _screen(self, inbound: Inbound, mail: Mail) -> Screening:
         if inbound.as_person and mail.sender and mail.sender.address not in self.desk.policy.office.addresses:
@@ -135,12 +139,12 @@ class Handler:
         tickets = {reference: ticket for reference in references if (ticket := self.store.ticket(reference))}
         return identify(mail, found, tickets, self.desk.policy)
 
-    def _situation(self, occasion: decide.Occasion) -> decide.Situation:
+    def _situation(self, occasion: Occasion, now: datetime) -> Situation:
         policy, store = self.desk.policy, self.store
-        author, ticket = occasion.identity.author.address, occasion.identity.ticket
+        author, ticket, case = occasion.identity.author.address, occasion.identity.ticket, occasion.identity.pointed_at
         kind = ticket.classification.type if ticket else occasion.classification.type
         year = local_day(occasion.received_at, policy.office.timezone).year
-        return decide.Situation(
+        return Situation(
             next_reference=store.next_reference(policy.reference_prefix, year),
             next_owner=store.turn_among([agent.address for agent in policy.agents_for(kind)]),
             earlier=store.earlier_tickets(
@@ -151,6 +155,9 @@ class Handler:
                 author, "acknowledgement", policy.acknowledgements_per_sender_per_day
             ),
             recent_automatic=store.automatic_letters(policy.automatic_letters_per_hour),
+            fuse_told_at=store.last_letter_about("alarm", decide.FUSE),
+            admission_asked=case is not None
+            and store.asked_since(case.reference, case.customer.address, QUESTION, now - decide.DAY),
         )
 
     def _history(self, ticket: Ticket | None) -> tuple[tuple[datetime, str], ...]:
@@ -208,6 +215,10 @@ class Applying:
         self.handler.store.link_tickets(effect.reference, effect.other)
 
     @apply.register
+    def _(self, effect: AddParticipant) -> None:
+        self.handler.store.add_participant(effect.reference, effect.address)
+
+    @apply.register
     def _(self, effect: NoteEvent) -> None:
         self.handler.store.note_event(effect, self.now)
 
@@ -246,6 +257,7 @@ class Applying:
                 rendered,
             ),
             not_before=effect.not_before,
+            about=effect.about,
         )
         outbox_id = handler.store.queue_letter(letter, self.now)
         if effect.customer_facing:
@@ -279,6 +291,8 @@ def _said(effect: Effect) -> str:
             return f"assign {effect.reference} to {effect.owner}"
         case LinkTickets():
             return f"link {effect.reference} with {effect.other}"
+        case AddParticipant():
+            return f"admit {effect.address} to {effect.reference}"
         case NoteEvent():
             return f"note {effect.event} on {effect.reference}"
         case QueueLetter():

@@ -1,0 +1,102 @@
+"""What a decision is made from: the mail and what was worked out about it, what the store knows, the rules in force."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from pqr_mailbot.domain.authentication import NOTHING_KNOWN, Authentication
+from pqr_mailbot.domain.business_days import BusinessCalendar, Term, local_day
+from pqr_mailbot.domain.identify import Identity
+from pqr_mailbot.domain.model import Classification, Mail, State
+from pqr_mailbot.domain.policy import Policy
+from pqr_mailbot.domain.screen import Screening
+
+QUESTION = "admit_question"  # the letter that asks a customer whether somebody may write to the case
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """One of the customer's other cases, for the agent's eyes."""
+
+    reference: str
+    subject: str
+    state: State
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """A mail and everything that was worked out about it before deciding."""
+
+    mail: Mail
+    received_at: datetime  # INTERNALDATE, UTC: the legal instant of receipt
+    new_text: str  # what the writer wrote, quotes folded away
+    identity: Identity
+    classification: Classification
+    authentication: Authentication = NOTHING_KNOWN
+
+    def related(self) -> str | None:
+        """The case a new one must be linked to: a stranger's clue, or a closed case of the same customer."""
+        ticket = self.identity.ticket
+        return self.identity.linked or (ticket.reference if ticket and ticket.state is State.CLOSED else None)
+
+    def admits(self) -> str | None:
+        """The address that the customer lets write to the case, with a yes to our question.
+
+        Only in reply to the question's own token, and never from a sender whose address failed its check.
+        """
+        clue = self.identity.clue
+        if clue is None or clue.letter != QUESTION or clue.sent_to != self.identity.author.address:
+            return None
+        return clue.about if says_yes(self.new_text) and not self.authentication.forged() else None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineMail:
+    """A machine's mail, and what was worked out about it. `identity` None: it has no sender."""
+
+    mail: Mail
+    received_at: datetime
+    screening: Screening
+    identity: Identity | None
+    urgency: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the store knows that the decision needs. All of it is read inside the deciding transaction."""
+
+    next_reference: str
+    next_owner: str | None  # whose turn it is for the type at hand
+    earlier: tuple[Earlier, ...] = ()
+    history: tuple[tuple[datetime, str], ...] = ()
+    recent_acknowledgements: tuple[datetime, ...] = ()  # to this writer, when due out, newest last
+    recent_automatic: tuple[datetime, ...] = ()  # to anybody, when due out, newest last
+    fuse_told_at: datetime | None = None  # when the admin was last told that acknowledgements wait
+    admission_asked: bool = False  # was the customer of the case at hand asked to admit somebody, or anybody today?
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The rules in force: the office as rows, and which days count."""
+
+    policy: Policy
+    calendar: BusinessCalendar
+
+    def term(self, received_at: datetime, business_days: int) -> Term:
+        return self.calendar.term(local_day(received_at, self.policy.office.timezone), business_days)
+
+
+def says_yes(text: str) -> bool:
+    """Is the first line a plain yes? "Si no responden…" is none."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return _YES.fullmatch(first) is not None
+
+
+_YES = re.compile(
+    r"""[«"'*]*\s*s[ií]\b (?:[\s,.]+ (?:autorizo|acepto|claro|señora?|por\ favor|de\ acuerdo|está\ bien|gracias
+    |le\ autorizo|lo\ autorizo|la\ autorizo|puede))* [\s.,!»"'*]*""",
+    re.IGNORECASE | re.VERBOSE,
+)
