@@ -74,9 +74,14 @@ def _words_and_letters(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "lexicon", "every row can be used")
     except ConfigError as error:
         yield Finding("FAIL", "lexicon", "; ".join(error.mistakes))
+    try:
+        letters = wiring.letters_of(settings)
+    except ConfigError as error:
+        yield Finding("FAIL", "letters", "; ".join(error.mistakes))
+        return
     for letter, facts in SAMPLE_FACTS.items():
         try:
-            wiring.letters_of(settings).render(letter, facts)
+            letters.render(letter, facts)
             yield Finding("ok", f"letter {letter}", "renders")
         except TemplateProblem as problem:
             yield Finding("FAIL", f"letter {letter}", str(problem))

@@ -118,7 +118,8 @@ class Daemon:
             pass
 
     def _handle_some(self, store: Store) -> bool:
-        """One batch; False when no mail waits."""
+        """One batch; False when no mail waits. Raises StoreProblem when the store's file is no longer ours."""
+        store.must_be_in_place()
         return self._handler(store).round(self._clock) > 0
 
     async def _deliver_in_haste(self) -> str | None:

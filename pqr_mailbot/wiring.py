@@ -27,6 +27,10 @@ def desk_of(settings: Settings) -> Desk:
 
 
 def letters_of(settings: Settings) -> Letters:
+    """Raises ConfigError when the admin's directory is none."""
+    directory = settings.templates.directory
+    if directory and not directory.is_dir():
+        raise ConfigError([f"templates.directory: {directory}: no such directory"])
     return Letters(settings.templates.directory, settings.policy().office)
 
 

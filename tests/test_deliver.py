@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email import message_from_bytes
@@ -165,6 +167,37 @@ def test_days_without_a_server_age_no_letter(post: Post) -> None:
     assert post.states == [QUEUED, QUEUED]
     post.server.start()
     assert post.round(NOW + timedelta(days=10)) is True
+    assert sorted(post.arrived()) == [ANA, CLARA]
+
+
+def test_a_refusal_that_sounds_like_ours_but_is_one_letters_stops_no_other(post: Post) -> None:
+    """`Relay access denied` for one recipient: the next letter goes first, and the mail flows on."""
+    post.server.answers = {f"RCPT {CLARA}": f"550 5.7.1 <{CLARA}>: Relay access denied"}
+    for minutes in range(0, 10, 2):
+        post.round(NOW + timedelta(minutes=minutes))
+    assert post.states == [QUEUED, SENT]
+    post.server.answers = {}
+    post.round(NOW + timedelta(hours=1))
+    assert post.states == [SENT, SENT]
+
+
+def test_what_became_of_a_letter_is_remembered_when_the_store_was_busy(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An admin's shell holds the store while letters are under way: none of them goes twice."""
+    monkeypatch.setattr("pqr_mailbot.adapters.sqlite_store.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("pqr_mailbot.flows.deliver.STORE_PAUSE", 0.1)
+    shell = sqlite3.connect(post.path, isolation_level=None, check_same_thread=False)
+
+    def hold(_: object) -> None:
+        if not shell.in_transaction:
+            shell.execute("BEGIN IMMEDIATE")
+            threading.Timer(1.5, shell.rollback).start()
+
+    post.server.route = hold
+    assert post.round() is True
+    shell.close()
+    assert post.states == [SENT, SENT]
     assert sorted(post.arrived()) == [ANA, CLARA]
 
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from office import DESK, NOW, POLICY
 
+from pqr_mailbot.adapters.sqlite_store import stamp
 from pqr_mailbot.domain.effects import (
     AddParticipant,
     AssignTicket,
@@ -177,7 +178,53 @@ def test_a_notification_forwarded_to_a_stranger_opens_nothing_of_the_case(bench:
 def test_an_employee_may_be_a_customer(bench: Bench) -> None:
     closed = bench.take(eml("Ana Ruiz <ana@lohas.test>", "Mi pedido personal", "No llegó.", "<a1@lohas.test>"))
     assert closed["reference"] == ONE
-    assert bench.said() == ["acknowledgement>ana@lohas.test", TELL_ANA]
+    assert bench.said() == ["acknowledgement>ana@lohas.test", "notification>luz@lohas.test"]
+
+
+def test_an_agents_autoresponder_without_any_header_begins_no_loop(bench: Bench) -> None:
+    """FreeScout #4806: 1, 4, 16, 64, 5,000."""
+    bench.take(eml())
+    answered, mine = 0, "SELECT id FROM outbox WHERE recipient = 'ana@lohas.test' AND not_before <= ?"
+    for minute in range(200):
+        if len(bench.rows(mine, stamp(later(minute)))) == answered:
+            break
+        away = eml("ana@lohas.test", "Estoy de viaje", f"Vuelvo el lunes. {answered}", f"<v{answered}@lohas.test>")
+        bench.take(away, later(minute))
+        answered += 1
+    assert answered == 1 + POLICY.acknowledgements_per_sender_per_day
+
+
+def test_a_copy_is_handled_when_the_first_was_taken_for_a_machines(bench: Bench) -> None:
+    """And the first, handled as a person's after all, is then the copy."""
+    aside = bench.take(eml(List_Id="<boletin.otro.test>"))
+    assert bench.take(eml(), later(1))["reference"] == ONE
+    with bench.store.transaction():
+        bench.store.retry(aside["id"], as_person=True)
+    bench.work(later(2))
+    assert (bench.inbound(aside["id"])["state"], len(bench.tickets())) == ("done", 1)
+
+
+def test_a_failed_mail_and_its_copy_are_not_each_others_duplicates(tmp_path: Path) -> None:
+    (tmp_path / "acknowledgement.j2").write_text("{{ nothing }}")
+    bench = Bench(tmp_path / "desk.db", templates=tmp_path)
+    first, copy = bench.take(eml()), bench.take(eml(), later(1))
+    assert (first["state"], copy["state"]) == ("failed", "failed")
+    bench.close()
+    (tmp_path / "acknowledgement.j2").unlink()
+    bench = Bench(tmp_path / "desk.db", templates=tmp_path)
+    with bench.store.transaction():
+        bench.store.retry(None, as_person=False)
+    bench.work(later(2))
+    assert len(bench.tickets()) == 1
+    bench.close()
+
+
+def test_a_mail_bomb_delays_nobody_else(bench: Bench) -> None:
+    for number in range(80):
+        bench.take(eml(text=f"texto {number}", message_id=f"<m{number}@correo.test>"), later(number / 60))
+    bench.take(eml(DIEGO, message_id="<d1@otro.test>"), later(3))
+    (due,) = bench.rows("SELECT not_before FROM outbox WHERE recipient = 'diego@otro.test'")
+    assert due["not_before"].startswith("2026-06-01T15:45")
 
 
 def test_the_same_mail_by_two_aliases_is_one(bench: Bench) -> None:

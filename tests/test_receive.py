@@ -19,7 +19,7 @@ from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing
-from pqr_mailbot.flows.receive import AT_ONCE, HEAD, MAILS_AT_ONCE, MOVE_PROBLEM, Reading, Receiver
+from pqr_mailbot.flows.receive import AT_ONCE, FETCHES, HEAD, MAILS_AT_ONCE, MOVE_PROBLEM, Reading, Receiver
 
 BEGIN = datetime(2026, 6, 1, 15, 0, tzinfo=UTC)  # our first look at the mailbox
 
@@ -192,6 +192,53 @@ def test_a_folder_named_in_spanish(reader: Reader) -> None:
     reader.arrives(numbered(1), folder="Reclamación & más")
     reader.once()
     assert reader.raws() == [numbered(1)]
+
+
+def test_a_clock_that_was_hours_ahead_at_the_start_silences_nobody(reader: Reader) -> None:
+    reader.once(BEGIN + timedelta(hours=12))
+    reader.arrives(numbered(1), BEGIN + timedelta(minutes=1))
+    reader.once(BEGIN + timedelta(minutes=2))
+    assert reader.rows("suspect_before") == [(None,)]
+
+
+def test_a_back_off_written_by_a_wrong_clock_is_not_believed(reader: Reader) -> None:
+    def wrong(store: Store) -> None:
+        with store.transaction():
+            store.provider_failed("imap", "no", BEGIN + timedelta(days=900), "", BEGIN)
+
+    reader.books.do_now(wrong)
+    standing = Standing("imap", "mark")
+    assert reader.books.do_now(lambda store: standing.wait_until(store, BEGIN)) is None
+
+
+class Withholding:
+    """A mailbox of whose mails the server cannot hand out one."""
+
+    def __init__(self, mailbox: Mailbox, uid: int) -> None:
+        self._mailbox, self._uid = mailbox, uid
+
+    def bodies(self, uids: Any) -> Any:
+        if self._uid in uids:
+            raise Trouble("dropped", "the server broke")
+        return self._mailbox.bodies(uids)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mailbox, name)
+
+
+def test_a_mail_that_the_server_cannot_hand_out_is_seen_and_stands_in_nobodys_way(reader: Reader) -> None:
+    reader.once()
+    for number in range(4):
+        reader.arrives(numbered(number))
+    bad = reader.colleague.search()[1]
+    receiver = Receiver(reader.books, lambda: Withholding(reader.open(), bad),  # type: ignore[arg-type,return-value]
+                        Standing("imap", "mark"), reader.reading, lambda: BEGIN)  # fmt: skip
+    for _ in range(FETCHES):
+        with pytest.raises(Trouble):
+            receiver.once()
+    receiver.once()
+    assert reader.rows("state") == [("new",), ("failed",), ("new",), ("new",)]
+    assert f"UID {bad}" in reader.rows("error")[1][0]
 
 
 # -- MOVE ----------------------------------------------------------------------------------------------------------

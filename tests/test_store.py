@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -51,6 +52,33 @@ def letter(reference: str | None, number: int, recipient: str = CLARA.address, a
 def test_only_its_owner_may_read_the_store(store: Store) -> None:
     modes = {stat.S_IMODE(path.stat().st_mode) for path in store.path.parent.iterdir()}
     assert modes == {0o600}
+
+
+@pytest.mark.parametrize("content", [b"my diary", b"SQLite"])
+def test_a_file_that_is_no_store_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "diary"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    with pytest.raises(StoreProblem, match="is no SQLite file"):
+        Store.open(path, NOW)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (content, 0o644)
+
+
+def test_a_device_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o644)
+    with pytest.raises(StoreProblem, match="no regular file"):
+        Store.open(path, NOW)
+
+
+def test_a_store_that_is_removed_or_replaced_is_noticed(store: Store, tmp_path: Path) -> None:
+    store.must_be_in_place()
+    store.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreProblem, match="is gone"):
+        store.must_be_in_place()
+    store.path.touch()
+    with pytest.raises(StoreProblem, match="was replaced"):
+        store.must_be_in_place()
 
 
 def test_settings_of_the_connection(store: Store) -> None:
@@ -301,7 +329,7 @@ def test_a_store_without_tables_yet_is_brought_up_to_date_with_a_backup(tmp_path
     sqlite3.connect(path).close()
     path.touch()
     Store.open(path, NOW).close()
-    backups = list(tmp_path.glob("desk.db.before-m001_the_desk-*"))
+    backups = list(tmp_path.glob("desk.db.before-*"))
     assert len(backups) == 1 and stat.S_IMODE(backups[0].stat().st_mode) == 0o600
 
 

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -48,6 +49,7 @@ class RawMail:
     raw: bytes
     complete: bool = True
     suspect_before: datetime | None = None  # with any date before this it is old mail shown again
+    error: str = ""  # why it cannot be had from the server: kept as `failed`, so that it is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Store:
         self.db = Database(connection, execute_plugins=False)
         self._deflate = zstandard.ZstdCompressor(level=3)
         self._inflate = zstandard.ZstdDecompressor()
+        state = path.stat()
+        self._identity = (state.st_dev, state.st_ino)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -146,6 +150,8 @@ class Store:
         """
         with _one_line(path):
             fresh = not path.exists()
+            if not fresh:
+                _must_be_a_store(path)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
             store = cls(_connect(path), path)
@@ -153,7 +159,7 @@ class Store:
             store._refuse_newer()
             if pending := migrations.pending(store.db):
                 if not fresh:
-                    store.copy_to(path.with_name(f"{path.name}.before-{pending[0].name}-{now:%Y%m%d%H%M%S}"))
+                    store._copy_before(pending[0].name)
                 migrations.apply(store.db)
             return store
 
@@ -170,6 +176,22 @@ class Store:
                     f"{path}: the store is of an older version; starting the daemon brings it up to date"
                 )
             return store
+
+    def _copy_before(self, step: str) -> None:
+        """One copy a step, the latest: a step that fails at every start must not fill the disk."""
+        unfinished = self.path.with_name(f"{self.path.name}.copy")
+        unfinished.unlink(missing_ok=True)
+        self.copy_to(unfinished)
+        unfinished.replace(self.path.with_name(f"{self.path.name}.before-{step}"))
+
+    def must_be_in_place(self) -> None:
+        """Raises StoreProblem when the file was removed or replaced under us: what we write would be lost."""
+        try:
+            now = self.path.stat()
+        except OSError as error:
+            raise StoreProblem(f"{self.path}: the store is gone: {error.strerror}") from error
+        if (now.st_dev, now.st_ino) != self._identity:
+            raise StoreProblem(f"{self.path}: the store was replaced by another file while the desk was open")
 
     def _refuse_newer(self) -> None:
         known = {migration.name for migration in migrations._migrations}  # no public list of names
@@ -245,13 +267,14 @@ class Store:
         before = self.db.conn.total_changes
         self.db.conn.executemany(
             """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
-                suspect_before)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
+                suspect_before, state, error)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
             [
                 (
                     mailbox, cursor.uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size,
                     mail.complete, self._deflate.compress(mail.raw), hashlib.sha256(mail.raw).hexdigest(),
                     stamp(mail.suspect_before) if mail.suspect_before else None,
+                    "failed" if mail.error else "new", mail.error or None,
                 )
                 for mail in mails
             ],
@@ -366,10 +389,13 @@ class Store:
         return done.rowcount
 
     def same_mail(self, inbound_id: int, message_id: str, content_key: str) -> tuple[int, str | None] | None:
-        """The first other mail with this Message-ID and content, and the case it belongs to."""
+        """The first other mail with this Message-ID and content that became part of a case, and the case.
+
+        One that failed, was set aside or was itself a duplicate stands for nothing: its copy is handled.
+        """
         row = self._first(
-            """SELECT id, reference FROM inbound WHERE message_id = ? AND content_key = ? AND id <> ? AND state <> 'new'
-            ORDER BY id LIMIT 1""",
+            """SELECT id, reference FROM inbound WHERE message_id = ? AND content_key = ? AND id <> ?
+            AND EXISTS (SELECT 1 FROM message WHERE inbound_id = inbound.id) ORDER BY id LIMIT 1""",
             message_id, content_key, inbound_id,
         )  # fmt: skip
         return (row["id"], row["reference"]) if row else None
@@ -458,18 +484,20 @@ class Store:
         )
         return tuple((instant(r["at"]), r["direction"], r["author"], r["letter"]) for r in reversed(rows))
 
-    def letters_to(self, recipient: str, letter: str, limit: int) -> tuple[datetime, ...]:
-        """When the latest such letters to this address go or went, oldest first."""
+    def letters_to(self, recipient: str, letter: str, since: datetime) -> tuple[datetime, ...]:
+        """When such letters to this address go or went, those since an instant, oldest first."""
         rows = self._all(
-            "SELECT not_before FROM outbox WHERE recipient = ? AND letter = ? ORDER BY not_before DESC LIMIT ?",
-            recipient, letter, limit,
+            "SELECT not_before FROM outbox WHERE recipient = ? AND letter = ? AND not_before > ? ORDER BY not_before",
+            recipient, letter, stamp(since),
         )  # fmt: skip
-        return tuple(instant(row["not_before"]) for row in reversed(rows))
+        return tuple(instant(row["not_before"]) for row in rows)
 
-    def automatic_letters(self, limit: int) -> tuple[datetime, ...]:
-        """When the latest automatic letters to customers go or went, oldest first."""
-        rows = self._all("SELECT not_before FROM outbox WHERE automatic ORDER BY not_before DESC LIMIT ?", limit)
-        return tuple(instant(row["not_before"]) for row in reversed(rows))
+    def automatic_letters(self, since: datetime) -> tuple[datetime, ...]:
+        """When automatic letters to customers go or went, those since an instant, oldest first."""
+        rows = self._all(
+            "SELECT not_before FROM outbox WHERE automatic AND not_before > ? ORDER BY not_before", stamp(since)
+        )
+        return tuple(instant(row["not_before"]) for row in rows)
 
     def last_letter_about(self, letter: str, about: str) -> datetime | None:
         """When such a letter was last queued."""
@@ -683,6 +711,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")  # a power cut must not unsend what was decided
     return connection
+
+
+def _must_be_a_store(path: Path) -> None:
+    """Nothing about a file that is something else is changed. An empty one is a store about to be made."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise StoreProblem(f"{path}: is no regular file, expected a store or nothing")
+    with path.open("rb") as file:
+        begin = file.read(16)
+    if begin and begin != b"SQLite format 3\0":
+        raise StoreProblem(f"{path}: is no SQLite file, expected a store or nothing")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ INBOUND_STATES = ("new", "done", "set_aside", "failed")
 OUTBOX_STATES = ("queued", "sending", "sent", "uncertain", "dead")
 LARGEST_ID = 2**63 - 1
 BUSY_SECONDS = 10.0
+REMEMBERED = timedelta(days=7)  # what went wrong is a problem for so long; then it is history
 STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
 
 _MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
@@ -279,8 +280,18 @@ class Views:
             ),
             *self._silence(last_fetch, now, fetch_every),
             *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
-            *_counted(outbox["uncertain"], "letter", "may or may not have arrived (`outbox --state uncertain`)"),
-            *_counted(outbox["dead"], "letter", "could not be delivered (`outbox --state dead`)"),
+            *_counted(
+                self._since("outbox", "state = 'uncertain' AND created_at", now - REMEMBERED),
+                "letter", "may or may not have arrived (`outbox --state uncertain`)",
+            ),
+            *_counted(
+                self._since("outbox", "state = 'dead' AND created_at", now - REMEMBERED),
+                "letter", "could not be delivered (`outbox --state dead`)",
+            ),
+            *_counted(
+                self._since("inbound", "verdict = 'rescan' AND stored_at", now - REMEMBERED),
+                "mail", "looked old and got no answer (`inbox --state set_aside`)",
+            ),
             *self._stuck(now),
             *(row["value"] for row in self._all("SELECT value FROM fact WHERE name = 'move_problem' AND value <> ''")),
         ]
@@ -304,9 +315,13 @@ class Views:
 
     def _stuck(self, now: datetime) -> list[str]:
         late = self._one(
-            "SELECT count(*) AS n FROM outbox WHERE state = 'queued' AND not_before < ?", stamp(now - STUCK)
+            "SELECT count(*) AS n FROM outbox WHERE state IN ('queued', 'sending') AND not_before < ?",
+            stamp(now - STUCK),
         )["n"]
         return _counted(late, "letter", f"in the queue for more than {STUCK.seconds // 60} minutes")
+
+    def _since(self, table: str, column: str, since: datetime) -> int:
+        return int(self._one(f"SELECT count(*) AS n FROM {table} WHERE {column} > ?", stamp(since))["n"])
 
     def _counts(self, table: str, states: Sequence[str]) -> dict[str, int]:
         """Every state with its number, so that a script need not ask whether it is there."""

@@ -11,6 +11,7 @@ GIVE_UP_AFTER = timedelta(days=5)  # RFC 5321 section 4.5.4.1: at least 4-5 days
 
 _LOGIN = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=30))
 _LETTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=3))
+LONGEST_DELAY = _LOGIN[-1] * 1.25  # of a provider
 
 
 def provider_delay(failures: int, login_refused: bool, chance: float) -> timedelta:

@@ -5,6 +5,7 @@ Nothing here reads, writes, sends or asks the time; the caller gathers the facts
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -103,9 +104,14 @@ def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime)
 def paced(times: Sequence[datetime], limit: int, window: timedelta, now: datetime) -> datetime:
     """The first instant from `now` on at which one more letter keeps to at most `limit` in any `window`.
 
-    `times`: when the letters before it went or will go, oldest first. Nothing is dropped: what is too much goes later.
+    `times`: when the other letters went or will go, oldest first. Nothing is dropped: what is too much goes later.
+    A letter that waits for a reason of its own takes no room from those who write now.
     """
-    return max(now, times[-limit] + window) if len(times) >= limit else now
+
+    def has_room(at: datetime) -> bool:
+        return bisect_left(times, at + window) - bisect_right(times, at - window) < limit
+
+    return next(at for at in (now, *(time + window for time in times)) if at >= now and has_room(at))
 
 
 # -- one mail ------------------------------------------------------------------------------------------------------
@@ -315,16 +321,22 @@ def _notifications(
     desk: Desk,
     now: datetime,
 ) -> list[Effect]:
-    """To the owner, and for an urgent case to level 2 too: what the customer wrote and what we know."""
+    """To the owner, and for an urgent case to level 2 too: what the customer wrote and what we know.
+
+    Never to whoever wrote the mail: an agent's autoresponder would go on forever (FreeScout #4806).
+    """
     opening = isinstance(case, OpenTicket)
     urgent = case.classification.urgent if isinstance(case, OpenTicket) else case.urgent
-    recipients = [owner] if owner else list(desk.policy.level_addresses(1))
-    if opening and urgent and len(desk.policy.levels) > 1:
-        recipients += desk.policy.level_addresses(2)
+    policy, author = desk.policy, occasion.identity.author.address
+    writer = policy.agent_of(author)
+    own = writer.addresses if writer else {author}
+    recipients = [owner] if owner and owner not in own else list(policy.level_addresses(1))
+    if opening and urgent and len(policy.levels) > 1:
+        recipients += policy.level_addresses(2)
     facts = letter_facts.notification(occasion, case, withheld, situation, desk, now)
     letters: list[Effect] = []
-    for address in dict.fromkeys(recipients):
-        agent = desk.policy.agent_of(address)
+    for address in dict.fromkeys(one for one in recipients if one not in own):
+        agent = policy.agent_of(address)
         name = agent.name if agent else ""
         letters.append(
             QueueLetter(

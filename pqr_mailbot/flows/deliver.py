@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
 from pqr_mailbot.adapters.sqlite_store import DueLetter, Store
@@ -28,6 +30,9 @@ from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing
+
+STORE_PAUSE = 2.0  # seconds before a store that is busy is asked again
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ class Delivery:
         try:
             while True:
                 if not paused and not self.stopping() and len(flying) < width:
-                    for letter in await self._claim(width - len(flying)):
+                    for letter in await self._weathered(partial(self._claim, limit=width - len(flying))):
                         flying[asyncio.create_task(self._send(letter))] = letter
                 if not flying:
                     return not paused
@@ -61,20 +66,26 @@ class Delivery:
                 width = self.width
                 outcomes = [(flying.pop(task), task.result()) for task in landed]
                 paused = paused or any(outcome.kind == "paused" for _, outcome in outcomes)
-                await self.books.do(partial(self._note, outcomes=outcomes))
+                await self._weathered(partial(self._note, outcomes=outcomes))
         finally:
             for task in flying:  # the program is stopping: the rows stay `sending` and go again
                 task.cancel()
 
-    async def _claim(self, limit: int) -> list[DueLetter]:
-        def claim(store: Store) -> list[DueLetter]:
-            now, due = self.clock(), store.next_letter_at()
-            if due is None or due > now:
-                return []
-            with store.transaction():
-                return store.claim_letters(now, limit)
+    async def _weathered(self, work: Callable[[Store], Result]) -> Result:
+        """Asks the store until it is done: what became of a letter must not be forgotten while the store is busy."""
+        while True:
+            try:
+                return await self.books.do(work)
+            except sqlite3.OperationalError as error:
+                log.error("store: %s; trying again", error)
+                await asyncio.sleep(STORE_PAUSE)
 
-        return await self.books.do(claim)
+    def _claim(self, store: Store, limit: int) -> list[DueLetter]:
+        now, due = self.clock(), store.next_letter_at()
+        if due is None or due > now:
+            return []
+        with store.transaction():
+            return store.claim_letters(now, limit)
 
     async def _send(self, letter: DueLetter) -> Outcome:
         return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
@@ -97,7 +108,9 @@ class Delivery:
             store.letter_sent(letter, outcome.reply, now)
             event = "letter_sent"
         elif outcome.kind == "paused":
-            store.letter_back(letter, letter.due, outcome.reply, counts=False)
+            # Said at the door, it is about us. Said later it may be about this letter after all: another goes first.
+            due = letter.due if outcome.stage in ("connect", "MAIL FROM") else now + letter_delay(1, 0)
+            store.letter_back(letter, due, outcome.reply, counts=False)
         elif outcome.kind == "later" and now - letter.not_before < GIVE_UP_AFTER:
             store.letter_back(letter, now + letter_delay(letter.attempts, random.random()), outcome.reply)  # noqa: S311  # jitter
         elif outcome.kind == "uncertain":

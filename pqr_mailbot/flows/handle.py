@@ -12,7 +12,7 @@ import sqlite3
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import singledispatchmethod
 
 from pqr_mailbot.adapters import mime_parser
@@ -42,6 +42,7 @@ from pqr_mailbot.domain.reply_text import split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
 BATCH = 50  # mails that share one commit
 
@@ -146,18 +147,16 @@ class Handler:
         year = local_day(occasion.received_at, policy.office.timezone).year
         return Situation(
             next_reference=store.next_reference(policy.reference_prefix, year),
-            next_owner=store.turn_among([agent.address for agent in policy.agents_for(kind)]),
+            next_owner=store.turn_among([a.address for a in policy.agents_for(kind) if author not in a.addresses]),
             earlier=store.earlier_tickets(
                 ticket.customer.address if ticket else author, ticket.reference if ticket else None
             ),
             history=self._history(ticket),
-            recent_acknowledgements=store.letters_to(
-                author, "acknowledgement", policy.acknowledgements_per_sender_per_day
-            ),
-            recent_automatic=store.automatic_letters(policy.automatic_letters_per_hour),
+            recent_acknowledgements=store.letters_to(author, "acknowledgement", now - DAY),
+            recent_automatic=store.automatic_letters(now - HOUR),
             fuse_told_at=store.last_letter_about("alarm", decide.FUSE),
             admission_asked=case is not None
-            and store.asked_since(case.reference, case.customer.address, QUESTION, now - decide.DAY),
+            and store.asked_since(case.reference, case.customer.address, QUESTION, now - DAY),
         )
 
     def _history(self, ticket: Ticket | None) -> tuple[tuple[datetime, str], ...]:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.sqlite_store import Store
-from pqr_mailbot.domain.backoff import provider_delay
+from pqr_mailbot.domain.backoff import LONGEST_DELAY, provider_delay
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class Standing:
         """The instant until which we must not try, None: try now. `in_haste`: an admin asked for a round now, and
         only a refused login makes wait."""
         provider = store.provider(self.name)
-        if provider.next_attempt_at is None or provider.next_attempt_at <= now:
-            return None
+        if provider.next_attempt_at is None or not now < provider.next_attempt_at <= now + LONGEST_DELAY:
+            return None  # further off than any back-off: the clock was wrong when it was written
         if provider.refused:
             return provider.next_attempt_at if provider.refused == self.mark else None
         return None if in_haste else provider.next_attempt_at

@@ -28,8 +28,9 @@ WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed wi
 AT_ONCE = 4 * 2**20  # bytes: mails up to this size together are fetched in one command, larger ones in slices
 MAILS_AT_ONCE = 100
 HEAD = 256 * 2**10  # bytes kept of a mail above the size limit
-MIGRATION_GAP = timedelta(days=2)  # after a renumbering, unknown mail this much older than the last good fetch is old
-SKEW = timedelta(hours=1)  # the server's clock may differ from ours by this when we judge "older than our start"
+MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
+# the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
+FETCHES = 5  # a mail that could not be had so often is set apart
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
@@ -60,6 +61,7 @@ class Receiver:
     on_mail: Callable[[], None] = lambda: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
+    _failures: dict[int, int] = field(default_factory=dict)  # UIDs whose mail could not be had, and how often
 
     # -- the daemon's thread ---------------------------------------------------------------------------------------
 
@@ -131,7 +133,7 @@ class Receiver:
         uids = mailbox.uids_after(cursor.last_uid)
         for envelopes in self._batches(mailbox, uids):
             wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
-            mails = [mail for mail in self._fetch(mailbox, wanted, cursor, start) if mail is not None]
+            mails = self._fetched(mailbox, wanted, cursor, start)
             self._keep(cursor, mails, envelopes[-1].uid)
             self._move(mailbox, [mail.uid for mail in mails])
         self._well(cursor, uids[-1] if uids else cursor.last_uid)
@@ -184,8 +186,8 @@ class Receiver:
         """With any date before this, the mail is old mail shown again and must not be answered."""
         if cursor.renumbered_after and envelope.uid < cursor.renumbered_below:
             return cursor.renumbered_after - MIGRATION_GAP
-        if envelope.received_at and envelope.received_at < start - SKEW:  # somebody moved old mail into the folder
-            return start - SKEW
+        if envelope.received_at and envelope.received_at < start - MIGRATION_GAP:  # moved in by a person's hand
+            return start - MIGRATION_GAP
         return None
 
     def _batches(self, mailbox: Mailbox, uids: Sequence[int]) -> Iterator[list[Envelope]]:
@@ -193,12 +195,33 @@ class Receiver:
         for start in range(0, len(uids), MAILS_AT_ONCE):
             group: list[Envelope] = []
             for envelope in sorted(mailbox.headers_of(uids[start : start + MAILS_AT_ONCE]), key=lambda e: e.uid):
-                if group and sum(e.size for e in group) + envelope.size > AT_ONCE:
+                alone = bool(self._failures.keys() & {envelope.uid, *(e.uid for e in group)})
+                if group and (alone or sum(e.size for e in group) + envelope.size > AT_ONCE):
                     yield group
                     group = []
                 group.append(envelope)
             if group:
                 yield group
+
+    def _fetched(
+        self, mailbox: Mailbox, wanted: Sequence[Envelope], cursor: Cursor, start: datetime
+    ) -> list[RawMail]:
+        """The mails; what the server cannot hand out is asked for alone, then kept as failed: the rest must come."""
+        if len(wanted) == 1 and self._failures.get(wanted[0].uid, 0) >= FETCHES:
+            (envelope,) = wanted
+            log.error("the server cannot hand out the mail with UID %d: kept as failed", envelope.uid)
+            error = f"the server failed {FETCHES} times to hand out this mail (UID {envelope.uid}); it is still there"
+            received_at = envelope.received_at or self.clock()
+            return [RawMail(envelope.uid, received_at, envelope.size, b"", complete=False, error=error)]
+        try:
+            mails = [mail for mail in self._fetch(mailbox, wanted, cursor, start) if mail is not None]
+        except Trouble:
+            for envelope in wanted:
+                self._failures[envelope.uid] = self._failures.get(envelope.uid, 0) + 1
+            raise
+        for envelope in wanted:
+            self._failures.pop(envelope.uid, None)
+        return mails
 
     def _fetch(
         self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime
