@@ -342,7 +342,7 @@ def test_html_reaches_for_nothing(letter: str) -> None:
     assert '<html lang="es">' in html
 
 
-@pytest.mark.parametrize("subject", ["¿Café & té? 100 % + más", 'a"b<c>&bcc=evil@evil.test', "ñ#x"])
+@pytest.mark.parametrize("subject", ["¿Café & té? 100 % + más", 'a"b<c>&bcc=evil', "ñ#x"])
 def test_the_button_fills_in_recipient_and_subject(subject: str) -> None:
     html = LETTERS.render(NOTE, {**SAMPLE_FACTS[NOTE], "subject": subject, "answer_to": "ana+b&c@x.test"}).html
     address, _, query = re.findall(r'href="mailto:([^"]*)"', html)[0].partition("?")
@@ -494,6 +494,9 @@ def test_no_words_break_out_of_a_header(name: str, subject: str, office: str) ->
         ("(https://evil.test)", NO_SUBJECT),
         ("¿Compró en cafe.com.co?", "¿Compró en"),
         ("Gane en premios-cafe.com hoy", "Gane en hoy"),
+        ("Gane en evil.es, evil.store y evil。com ya", "Gane en y ya"),
+        ("Vea EVIL.COM", "Vea"),
+        ("Pague en banco.zip", "Pague en"),
         ("Comí.Como siempre, factura.pdf", "Comí.Como siempre, factura.pdf"),
         ("Pedido 01/06/2026 s/n, 1.500/kg", "Pedido 01/06/2026 s/n, 1.500/kg"),
         ("a\r\nBcc: x@y", "a Bcc: x@y"),

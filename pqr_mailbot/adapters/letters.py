@@ -273,14 +273,19 @@ def _html_lines(text: str) -> Markup:
 
 # -- subjects, and other words of strangers that we repeat ---------------------------------------------------------
 
-# What an attacker would have us carry to a forged sender: anything that a mail program makes a link of.
+# What an attacker would have us carry to a forged sender: anything that a mail program makes a link of. A dotted word is
+# one too, unless it ends like a file ("factura.pdf"; .zip and .mov are domains as well) or is a sentence's end without
+# its blank ("Comí.Como").
+_FILE_ENDINGS = (
+    "pdf|jpe?g|png|gif|heic|webp|tiff?|bmp|docx?|xlsx?|pptx?|odt|ods|csv|txt|xml|html?|eml|msg|mp[34]|m4a|ogg|opus"
+)
 _LINK = re.compile(
     r"(?:[a-z0-9+.-]{0,20}://|\bwww\.|\bmailto:"
-    r"|(?<![\w-])(?:[\w-]+\.)+(?:[^\W\d_]{2,}(?:/|[?\#](?=[^\s?])|:(?=[0-9]))"
-    r"|(?:com|net|org|info|biz|co|io|me|ly|cc|us|ru|cn|tk|app|xyz|top|site|online|shop|club|live|link|click)\b)"
-    r")[^\s)\]>]*",
+    rf"|(?<![\w-])(?:[\w.+-]{{1,64}}@)?(?:[\w-]+\.)+(?!(?:{_FILE_ENDINGS})\b(?!\.))"
+    r"(?-i:[a-zà-ÿ]|[A-Z](?=[A-Z]))[^\W\d_]+\b)[^\s)\]>]*",
     re.IGNORECASE,
 )
+_DOTS = re.compile("[\u3002\uff0e\uff61\u2024]")  # what browsers take for the dot of a domain
 _ANSWERED = re.compile(
     r"^(?:(?:re|rv|fwd?|res|rm|enc|wg|aw|sv|vs|tr)\s?(?:\[[0-9]{1,3}\]|\([0-9]{1,3}\))?\s?[:：]\s*)+", re.IGNORECASE
 )
@@ -320,7 +325,7 @@ def _without_references(text: str, prefix: str) -> str:
 
 
 def _unlinked(text: str) -> str:
-    return " ".join(_EMPTY_BRACKETS.sub(" ", _LINK.sub(" ", text)).split())
+    return " ".join(_EMPTY_BRACKETS.sub(" ", _LINK.sub(" ", _DOTS.sub(".", text))).split())
 
 
 def _shortened(text: str, length: int) -> str:
@@ -382,7 +387,7 @@ class _LetterPolicy(EmailPolicy):
 
 def _headers(envelope: Envelope) -> Iterable[tuple[str, object]]:
     yield "From", _mailbox(envelope.from_name, envelope.from_address)
-    yield "To", _mailbox(envelope.recipient.name, envelope.recipient.address)
+    yield "To", _mailbox(_repeatable(envelope.recipient.name), envelope.recipient.address)
     if envelope.reply_to:
         yield "Reply-To", _mailbox("", envelope.reply_to)
     yield "Subject", _header_words(envelope.subject)
