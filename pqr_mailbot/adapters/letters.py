@@ -273,9 +273,9 @@ def _html_lines(text: str) -> Markup:
 
 # -- subjects, and other words of strangers that we repeat ---------------------------------------------------------
 
-# What an attacker would have us carry to a forged sender: anything that a mail program makes a link of. A dotted word is
-# one too, unless it ends like a file ("factura.pdf"; .zip and .mov are domains as well) or is a sentence's end without
-# its blank ("Comí.Como").
+# What an attacker would have us carry to a forged sender: anything that a mail program makes a link of. A dotted word
+# is one too, unless it ends like a file ("factura.pdf"; .zip and .mov are domains as well) or is a sentence's end
+# without its blank ("Comí.Como").
 _FILE_ENDINGS = (
     "pdf|jpe?g|png|gif|heic|webp|tiff?|bmp|docx?|xlsx?|pptx?|odt|ods|csv|txt|xml|html?|eml|msg|mp[34]|m4a|ogg|opus"
 )
@@ -449,7 +449,18 @@ _SAMPLE_CASE: Facts = {
 
 # One row a letter, every fact it is told: what `check` renders, and the list of the letters there are.
 SAMPLE_FACTS: Mapping[str, Facts] = {
-    "acknowledgement": {**_SAMPLE_CASE, "attachments": ["bolsa.jpg", "factura 4711.pdf"]},
+    "acknowledgement": {
+        **_SAMPLE_CASE,
+        "attachments": ["bolsa.jpg", "factura 4711.pdf"],
+        "others": [
+            {
+                "reference": "PQR-2026-000122",
+                "subject": "Molienda para greca",
+                "received_on": date(2026, 5, 29),
+                "due_on": date(2026, 6, 23),
+            }
+        ],
+    },
     "notification": {
         **_SAMPLE_CASE,
         "agent_name": "Ana Ruiz",

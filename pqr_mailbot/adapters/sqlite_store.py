@@ -30,7 +30,7 @@ from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, Reco
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Classification, Evidence, Mail, State, Ticket
 from pqr_mailbot.domain.reference import format_reference
-from pqr_mailbot.domain.situation import Earlier
+from pqr_mailbot.domain.situation import Earlier, Waiting
 
 BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
 
@@ -499,6 +499,23 @@ class Store:
         )
         return tuple(instant(row["not_before"]) for row in rows)
 
+    def waiting_acknowledgement(self, recipient: str, now: datetime) -> Waiting | None:
+        """The acknowledgement to this person that has to wait and was never tried."""
+        row = self._first(
+            """SELECT id, not_before FROM outbox WHERE recipient = ? AND letter = 'acknowledgement'
+            AND state = 'queued' AND attempts = 0 AND not_before > ? ORDER BY id DESC LIMIT 1""",
+            recipient, stamp(now),
+        )  # fmt: skip
+        if row is None:
+            return None
+        cases = (self.ticket(reference) for reference in self.cases_of(row["id"]))
+        return Waiting(row["id"], instant(row["not_before"]), tuple(case for case in cases if case))
+
+    def cases_of(self, outbox_id: int) -> list[str]:
+        """The cases a letter to a customer is about; none for an internal one."""
+        rows = self._all("SELECT DISTINCT reference FROM message WHERE outbox_id = ? ORDER BY id", outbox_id)
+        return [row["reference"] for row in rows]
+
     def last_letter_about(self, letter: str, about: str) -> datetime | None:
         """When such a letter was last queued."""
         row = self._one("SELECT max(created_at) AS at FROM outbox WHERE letter = ? AND about = ?", letter, about)
@@ -583,6 +600,23 @@ class Store:
             about=letter.about,
         )  # fmt: skip
 
+    def identity_of(self, outbox_id: int) -> tuple[str, str]:
+        """A letter's token and Message-ID."""
+        row = self._one("SELECT token, message_id FROM outbox WHERE id = ?", outbox_id)
+        return row["token"], row["message_id"]
+
+    def rewrite_letter(self, outbox_id: int, letter: FinishedLetter, subject: str, text: str) -> int:
+        """Another letter takes the place of one that waits; every attempt sends the same bytes, so only before the
+        first. Returns the outbox id."""
+        done = self.db.conn.execute(
+            "UPDATE outbox SET raw = ?, reference = ? WHERE id = ? AND state = 'queued' AND attempts = 0",
+            [letter.raw, letter.reference, outbox_id],
+        )
+        assert done.rowcount == 1
+        sql = "UPDATE message SET subject = ?, text = ?, full_text = ? WHERE outbox_id = ?"
+        self._run(sql, subject, text, text, outbox_id)
+        return outbox_id
+
     def note_event(self, note: NoteEvent, now: datetime) -> None:
         """Appends to the history; each row carries the hash of the one before."""
         last = self._first("SELECT id, hash FROM ticket_event ORDER BY id DESC LIMIT 1")
@@ -629,10 +663,10 @@ class Store:
         )
         if letter.letter == "acknowledgement":
             self._run(
-                "UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE reference = ?",
-                stamp(now),
-                letter.reference,
-            )
+                """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
+                WHERE reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?)""",
+                stamp(now), letter.reference, letter.id,
+            )  # fmt: skip
 
     def letter_back(self, letter: DueLetter, next_attempt_at: datetime, error: str, counts: bool = True) -> None:
         """Back into the queue. `counts` False: this attempt was not about the letter, it does not count against it."""

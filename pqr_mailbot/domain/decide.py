@@ -280,24 +280,27 @@ _KEYS = {
 def _acknowledgement(
     occasion: Occasion, opened: OpenTicket, situation: Situation, desk: Desk, now: datetime
 ) -> list[Effect]:
-    """The customer's constancia. Too many of them wait; then the admin is told, once a day."""
+    """The customer's constancia. Too many of them wait: those to one person become one letter, and the admin is told,
+    once a day."""
     mail, policy = occasion.mail, desk.policy
     limit, hourly = policy.acknowledgements_per_sender_per_day, policy.automatic_letters_per_hour
     due = max(
         paced(situation.recent_acknowledgements, limit, DAY, now),
         paced(situation.recent_automatic, hourly, timedelta(hours=1), now),
     )
+    joins = situation.waiting if due > now else None
     letter = QueueLetter(
         letter="acknowledgement",
         recipient=opened.customer,
         subject=mail.subject,
-        facts=letter_facts.acknowledgement(occasion, opened, desk),
+        facts=letter_facts.acknowledgement(occasion, opened, joins.cases if joins else (), desk),
         automatic="auto-replied",
         reference=opened.reference,
         answers="" if is_synthetic_id(mail.message_id) else mail.message_id,
         thread=mail.references,
         customer_facing=True,
-        not_before=due,
+        not_before=joins.not_before if joins else due,
+        instead_of=joins.outbox_id if joins else None,
     )
     told = situation.fuse_told_at is not None and now - situation.fuse_told_at < DAY
     if due == now or told:

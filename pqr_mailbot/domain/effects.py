@@ -91,6 +91,7 @@ class QueueLetter:
 
     `about` says what the letter is about where its name does not: the address asked about, the fuse that blew.
     `answers` is the Message-ID the letter replies to, `thread` the References before it (oldest first).
+    `instead_of` names a letter that waits, never tried yet: this one takes its place and speaks for its cases too.
     `customer_facing` letters are part of the conversation; the others are the office's own affair.
     """
 
@@ -105,6 +106,7 @@ class QueueLetter:
     thread: tuple[str, ...] = ()
     customer_facing: bool = False
     about: str = ""
+    instead_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

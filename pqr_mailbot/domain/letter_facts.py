@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pqr_mailbot.domain.business_days import local_day
@@ -12,9 +13,22 @@ from pqr_mailbot.domain.situation import Desk, MachineMail, Occasion, Situation
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
 
 
-def acknowledgement(occasion: Occasion, opened: OpenTicket, desk: Desk) -> Facts:
-    """The customer's constancia. Never the body; the subject only as the letter adapter shortens it."""
+def acknowledgement(occasion: Occasion, opened: OpenTicket, others: Sequence[Ticket], desk: Desk) -> Facts:
+    """The customer's constancia. Never the body; the subject only as the letter adapter shortens it.
+
+    `others`: cases of the same person whose acknowledgement had to wait, and which this letter names too.
+    """
+    zone = desk.policy.office.timezone
     return {
+        "others": [
+            {
+                "reference": case.reference,
+                "subject": case.subject,
+                "received_on": local_day(case.opened_at, zone),
+                "due_on": case.due_on,
+            }
+            for case in others
+        ],
         "customer_name": opened.customer.name,
         "subject": occasion.mail.subject,
         "attachments": [attachment.filename for attachment in occasion.mail.attachments],

@@ -9,7 +9,7 @@ from datetime import datetime
 from pqr_mailbot.domain.authentication import NOTHING_KNOWN, Authentication
 from pqr_mailbot.domain.business_days import BusinessCalendar, Term, local_day
 from pqr_mailbot.domain.identify import Identity
-from pqr_mailbot.domain.model import Classification, Mail, State
+from pqr_mailbot.domain.model import Classification, Mail, State, Ticket
 from pqr_mailbot.domain.policy import Policy
 from pqr_mailbot.domain.screen import Screening
 
@@ -65,6 +65,15 @@ class MachineMail:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """An acknowledgement to the writer that has to wait: its outbox id, when it is due, and the cases it is about."""
+
+    outbox_id: int
+    not_before: datetime
+    cases: tuple[Ticket, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """What the store knows that the decision needs. All of it is read inside the deciding transaction."""
 
@@ -74,6 +83,7 @@ class Situation:
     history: tuple[tuple[datetime, str], ...] = ()
     recent_acknowledgements: tuple[datetime, ...] = ()  # to this writer, when due out, newest last
     recent_automatic: tuple[datetime, ...] = ()  # to anybody, when due out, newest last
+    waiting: Waiting | None = None
     fuse_told_at: datetime | None = None  # when the admin was last told that acknowledgements wait
     admission_asked: bool = False  # was the customer of the case at hand asked to admit somebody, or anybody today?
 

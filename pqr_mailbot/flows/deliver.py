@@ -121,6 +121,7 @@ class Delivery:
             event = "letter_dead"
         if event and letter.reference:
             detail = f"{letter.letter} to {letter.recipient}: {detail}"
-            store.note_event(NoteEvent(letter.reference, DESK, event, detail), now)
+            for reference in store.cases_of(letter.id) or [letter.reference]:
+                store.note_event(NoteEvent(reference, DESK, event, detail), now)
         if outcome.kind not in ("sent", "paused"):
             log.warning("letter %d (%s) %s at %s", letter.id, letter.letter, outcome.kind, outcome.stage)

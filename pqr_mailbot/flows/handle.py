@@ -154,6 +154,7 @@ class Handler:
             history=self._history(ticket),
             recent_acknowledgements=store.letters_to(author, "acknowledgement", now - DAY),
             recent_automatic=store.automatic_letters(now - HOUR),
+            waiting=store.waiting_acknowledgement(author, now),
             fuse_told_at=store.last_letter_about("alarm", decide.FUSE),
             admission_asked=case is not None
             and store.asked_since(case.reference, case.customer.address, QUESTION, now - DAY),
@@ -229,6 +230,9 @@ class Applying:
     def _(self, effect: QueueLetter) -> None:
         handler, office = self.handler, self.handler.desk.policy.office
         domain, token = Address(office.address).domain, handler.signer.mint(effect.recipient.address)
+        own_id = message_id(token, domain)
+        if effect.instead_of:
+            token, own_id = handler.store.identity_of(effect.instead_of)
         rendered = handler.letters.render(effect.letter, effect.facts)
         subject = letter_subject(effect.reference or "", effect.subject)
         references = (*effect.thread, effect.answers, _case_thread(effect, domain), thread_id(token, domain))
@@ -238,11 +242,11 @@ class Applying:
             recipient=effect.recipient.address,
             sender=office.address,
             automatic=effect.automatic is not None and effect.customer_facing,
-            message_id=message_id(token, domain),
+            message_id=own_id,
             token=token,
             raw=handler.letters.compose(
                 Envelope(
-                    message_id=message_id(token, domain),
+                    message_id=own_id,
                     from_name=office.name,
                     from_address=office.address,
                     recipient=effect.recipient,
@@ -258,7 +262,10 @@ class Applying:
             not_before=effect.not_before,
             about=effect.about,
         )
-        outbox_id = handler.store.queue_letter(letter, self.now)
+        if effect.instead_of:
+            outbox_id = handler.store.rewrite_letter(effect.instead_of, letter, subject, rendered.text)
+        else:
+            outbox_id = handler.store.queue_letter(letter, self.now)
         if effect.customer_facing:
             handler.store.record_letter(outbox_id, letter, Address(office.address, office.name), subject, rendered.text)
         if effect.reference:
