@@ -14,8 +14,12 @@ MAX_DEPTH = 200  # open elements; tree builders walk them for each tag, so unbou
 # dropped first, and character references to them are dropped too.
 _BREAK, _LINE, _PARAGRAPH, _CELL = "\x1e", "\x03", "\x04", "\x1f"  # line break; new line; blank line; next cell
 _QUOTE, _UNQUOTE, _HIDE, _SHOW = "\x1c", "\x1d", "\x01", "\x02"
+_REPLY = "\x05"  # Outlook's box around "De: … Enviado: …"
 
-_LINE_MARKS = frozenset((_BREAK, _LINE, _PARAGRAPH, _QUOTE, _UNQUOTE))
+_LINE_MARKS = frozenset((_BREAK, _LINE, _PARAGRAPH, _QUOTE, _UNQUOTE, _REPLY))
+_RULER = "_" * 32  # what Outlook itself sets above that box in a text mail
+_ADDRESSED_FIELD = re.compile(r"[^\W\d][^:@<>]{0,25}:\s[^@]{0,200}@")  # "De: Ana <ana@…>", in any language
+_SIGNATURE_DASHES = re.compile(r"\s*--[ \xa0]\s*")  # RFC 3676 section 4.3: the blank says that a program wrote them
 
 _TOKEN = re.compile(
     r"<!--.*?(?:-->|\Z)"
@@ -30,7 +34,16 @@ _HIDDEN = re.compile(
     r"""|mso-hide\s{0,9}:\s{0,9}all|font-size\s{0,9}:\s{0,9}0(?:px|pt|em|%)?\s{0,9}(?=[;!"']|$)""",
     re.IGNORECASE,
 )
-_CITED = re.compile(r"""type\s{0,9}=\s{0,9}["']?cite|gmail_quote""", re.IGNORECASE)
+# A blockquote alone may be the sender's own (Gmail indents by it); a quote has a kind, a name or a line at its left.
+_CITED = re.compile(
+    r"""type\s{0,9}=\s{0,9}["']?cite|(?:class|id)\s{0,9}=\s{0,9}(?:"[^"<>]{0,200}|'[^'<>]{0,200}|[^\s"'<>]{0,200})quote"""
+    r"""|border-left(?:-\w{1,9})?\s{0,9}:\s{0,9}(?!none|0(?:px|pt)?\b)""",
+    re.IGNORECASE,
+)
+_OUTLOOK_BOX = re.compile(
+    r"""id\s{0,9}=\s{0,9}["']?(?:x_){0,9}divRplyFwdMsg|border-top\s{0,9}:\s{0,9}solid\s{1,9}#[0-9a-f]{3,6}\s{1,9}1\.0pt""",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_REFERENCE = re.compile(
     r"&#(?:x0*+(?:[1-8bcef]|1[0-9a-f]|7f)(?![0-9a-f])|0*+(?:[1-8]|1[124-9]|2[0-9]|3[01]|127)(?![0-9]));?", re.IGNORECASE
@@ -47,8 +60,9 @@ _SELF_CLOSING = frozenset({"p", "li"})  # opened again, they close the one befor
 def html_text(html: str) -> str:
     """The readable text of `html`: one line a block, hidden parts, scripts and styles left out, links by their words.
 
-    Quoted blocks as mail clients mark them (blockquote of type cite, Gmail's) come out with "> " before each line,
-    as in a text mail, so that one set of rules recognises quotes in both.
+    Quoted blocks as mail clients mark them (blockquotes of type cite, of a name with "quote", or with a line at their
+    left) come out with "> " before each line, and Outlook's box of fields under a ruler, as in a text mail, so that one
+    set of rules recognises quotes in both.
     """
     plain = _CONTROL_REFERENCE.sub(" ", _CONTROL.sub("", html[:MAX_HTML]))
     tree = LexborHTMLParser(f"<body>{''.join(_tamed(plain))}</body>")
@@ -82,7 +96,7 @@ def _tamed(html: str) -> Iterator[str]:
 
 def _tag(name: str, closing: bool, attributes: str, opened: list[str]) -> Iterator[str]:
     """What stands for one tag; `opened` are the elements open now and is kept up to date."""
-    yield _mark(name)
+    yield _REPLY if name == "div" and _OUTLOOK_BOX.search(attributes) else _mark(name)
     if _VOID.fullmatch(name):
         return
     element = name if name in _SELF_CLOSING else "div" if _BLOCK.fullmatch(name) else "span"
@@ -132,15 +146,25 @@ def _shown(text: str) -> str:
 
 def _laid_out(text: str) -> str:
     """Lines from marks: white space as a browser shows it, quote marks before quoted lines, one blank line at most."""
-    quoted, line, lines = 0, "", [""]
-    for piece in re.split(f"([{_BREAK}{_LINE}{_PARAGRAPH}{_QUOTE}{_UNQUOTE}])", text):
+    quoted, line, boxed, lines = 0, "", False, [""]
+    for piece in re.split(f"([{''.join(_LINE_MARKS)}])", f"{text}{_LINE}"):
         if piece not in _LINE_MARKS:
-            line = " ".join(piece.replace("\u200b", "").replace(_CELL, " ").split())
+            line = _one_line(piece)
             continue
         if line:
+            if boxed and _ADDRESSED_FIELD.match(line):
+                lines.append("> " * min(quoted, 9) + _RULER)
             lines.append("> " * min(quoted, 9) + line)
+            boxed = False
         if lines[-1] and (piece == _PARAGRAPH or (piece == _BREAK and not line)):
             lines.append("")
         line = ""
+        boxed |= piece == _REPLY
         quoted += (piece == _QUOTE) - (piece == _UNQUOTE)
-    return "\n".join([*lines, line]).strip("\n")
+    return "\n".join(lines).strip("\n")
+
+
+def _one_line(piece: str) -> str:
+    if _SIGNATURE_DASHES.fullmatch(piece):
+        return "-- "
+    return " ".join(piece.replace("\u200b", "").replace(_CELL, " ").split())
