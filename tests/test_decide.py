@@ -24,6 +24,7 @@ from pqr_mailbot.domain.effects import (
 )
 from pqr_mailbot.domain.identify import Clue, Identity
 from pqr_mailbot.domain.model import SYNTHETIC_DOMAIN, Address, Attachment, Classification, Mail, State, Ticket, Verdict
+from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.screen import Screening
 from pqr_mailbot.domain.situation import MachineMail, Occasion, Situation, says_yes
 
@@ -43,7 +44,7 @@ def decided(
 ) -> list[Effect]:
     identity = Identity(author, trust, CLUE if case or trust == "stranger" else None, case, **more)  # type: ignore[arg-type]
     return on_mail(
-        Occasion(message or mail(author), NOW, "El café llegó vencido.", identity, kind), situation, DESK, NOW
+        Occasion(message or mail(author), NOW, Parts("El café llegó.", ""), identity, kind), situation, DESK, NOW
     )
 
 
@@ -121,7 +122,7 @@ def opened(effects: list[Effect]) -> OpenTicket:
 def test_the_promised_date_counts_from_the_receipt(received: datetime, due_on: date) -> None:
     identity = Identity(CLARA, "newcomer")
     effects = on_mail(
-        Occasion(mail(), received, "", identity, Classification("queja", 0.99)), SITUATION, DESK, received
+        Occasion(mail(), received, Parts("", ""), identity, Classification("queja", 0.99)), SITUATION, DESK, received
     )
     assert opened(effects).due_on == letter(effects, "acknowledgement").facts["due_on"] == due_on
 
@@ -291,7 +292,8 @@ FORGED = Authentication("mx.test", (Result("dmarc", "fail", {"header.from": "cor
 
 
 def on_checked(identity: Identity, text: str = "Hola", checked: Authentication = FORGED) -> list[Effect]:
-    return on_mail(Occasion(mail(identity.author), NOW, text, identity, CLAIM, checked), SITUATION, DESK, NOW)
+    occasion = Occasion(mail(identity.author), NOW, Parts(text, ""), identity, CLAIM, checked)
+    return on_mail(occasion, SITUATION, DESK, NOW)
 
 
 def test_whoever_is_forged_gets_no_acknowledgement_and_the_owner_is_warned() -> None:
@@ -325,7 +327,7 @@ def test_the_customer_is_asked_once_whether_a_stranger_may_write(
 ) -> None:
     stranger = Identity(DIEGO, "stranger", clue, linked=REF, pointed_at=case)
     situation = replace(SITUATION, admission_asked=asked)
-    effects = on_mail(Occasion(mail(DIEGO), NOW, "Hola", stranger, CLAIM, checked), situation, DESK, NOW)
+    effects = on_mail(Occasion(mail(DIEGO), NOW, Parts("Hola", ""), stranger, CLAIM, checked), situation, DESK, NOW)
     assert ("admit_question>clara@correo.test" in told(effects)) is question
 
 

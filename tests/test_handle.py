@@ -21,6 +21,7 @@ from pqr_mailbot.adapters.sqlite_store import stamp
 from pqr_mailbot.domain.effects import (
     AddParticipant,
     AssignTicket,
+    BounceLetter,
     CloseInbound,
     LinkTickets,
     MoveTicket,
@@ -386,6 +387,95 @@ def test_the_admin_hears_once_that_acknowledgements_wait(bench: Bench) -> None:
     assert [letter.to for letter in bench.letters("alarm")] == ["sistemas@lohas.test"]
 
 
+# -- quotes --------------------------------------------------------------------------------------------------------
+
+QUOTED = "\n\nEl lun, 1 jun 2026 a las 10:54, Lohas Beans (<info@lohas.test>) escribió:\n> Recibimos su mensaje"
+
+
+def test_what_is_quoted_is_not_what_was_written(bench: Bench) -> None:
+    bench.take(eml())
+    bench.take(eml(subject=f"Re: [{ONE}]", text=f"Va la foto.\n\n-- \nClara\n310 555{QUOTED}", message_id="<m2@x>"))
+    reply = bench.messages(ONE)[-1]
+    assert reply["text"] == "Va la foto."
+    assert "Recibimos su mensaje" in reply["full_text"]
+    told = bench.letters("notification")[-1].text
+    assert "310 555" in told  # a signature may hold the number to call
+    assert "Recibimos su mensaje" not in told
+
+
+def test_a_forward_that_opens_a_case_is_shown_whole(bench: Bench) -> None:
+    forwarded = "Ver abajo.\n\n---------- Forwarded message ---------\nDe: Juan <j@x.test>\n\nEl café llegó vencido."
+    bench.take(eml(subject="RV: pedido", text=forwarded))
+    assert "El café llegó vencido" in bench.letters("notification")[0].text
+
+
+# -- bounces -------------------------------------------------------------------------------------------------------
+
+
+def dsn(letter: Letter, about: str = "", status: str = "5.1.1", action: str = "failed", message_id: str = "") -> bytes:
+    """A delivery report (RFC 3464) about a letter of ours."""
+    returned = letter.raw.split(b"\r\n\r\n", 1)[0].decode("ascii")
+    if message_id:  # a provider gave it another Message-ID
+        returned = returned.replace(letter.mail["Message-ID"], message_id)
+    return "\r\n".join(
+        [
+            "From: Mail Delivery System <MAILER-DAEMON@mx.test>", "To: info@lohas.test", "Return-Path: <>",
+            "Subject: Undelivered Mail Returned to Sender", f"Message-ID: <{status}.{action}.{about}@mx.test>",
+            'MIME-Version: 1.0', 'Content-Type: multipart/report; report-type=delivery-status; boundary="b"', "",
+            "--b", "Content-Type: text/plain", "", "I'm sorry.", "",
+            "--b", "Content-Type: message/delivery-status", "", "Reporting-MTA: dns; mx.test", "",
+            f"Final-Recipient: rfc822; {about or letter.to}", f"Action: {action}", f"Status: {status}",
+            "Diagnostic-Code: smtp; 550 no such user", "",
+            "--b", "Content-Type: text/rfc822-headers", "", returned, "", "--b--", "",
+        ]
+    ).encode("ascii")  # fmt: skip
+
+
+def acknowledged(bench: Bench) -> Letter:
+    """Clara wrote, and a server took her acknowledgement."""
+    bench.take(eml("Clara <clara@gmial.com>"))
+    with bench.store.transaction():
+        for letter in bench.store.claim_letters(NOW, 10):
+            bench.store.letter_sent(letter, "250 ok", NOW)
+    assert bench.tickets()[0]["acknowledged_at"]
+    return bench.letters("acknowledgement")[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "report", "still_acknowledged", "told"),
+    [
+        ("no such user", {}, False, True),
+        ("the provider rewrote our Message-ID", {"message_id": "<0102@eu-west-1.amazonses.com>"}, False, True),
+        ("delayed", {"status": "4.4.1", "action": "delayed"}, True, False),
+        ("about somebody else", {"about": "otra@correo.test"}, True, False),  # a forged bounce changes nothing
+    ],
+)
+def test_a_bounced_acknowledgement_never_happened(
+    bench: Bench, case: str, report: dict[str, str], still_acknowledged: bool, told: bool
+) -> None:
+    letter = acknowledged(bench)
+    closed = bench.take(dsn(letter, **report), later(1))
+    assert (closed["state"], closed["verdict"]) == ("set_aside", "bounce")
+    assert bool(bench.tickets()[0]["acknowledged_at"]) is still_acknowledged
+    alarms = bench.letters("alarm")
+    assert [one.to for one in alarms] == (["ana@lohas.test"] if told else [])
+    assert all("clara@gmail.com" in one.text for one in alarms)
+
+
+def test_a_bounce_of_a_letter_to_an_agent_causes_no_letter(bench: Bench) -> None:
+    """FreeScout #4806."""
+    acknowledged(bench)
+    bench.take(dsn(bench.letters("notification")[0]), later(1))
+    assert len(bench.letters()) == 2
+    assert bench.rows("SELECT event FROM ticket_event ORDER BY id DESC LIMIT 1") == [{"event": "letter_bounced"}]
+
+
+def test_a_bounce_of_the_letter_about_a_bounce_causes_no_letter(bench: Bench) -> None:
+    bench.take(dsn(acknowledged(bench)), later(1))
+    bench.take(dsn(bench.letters("alarm")[0]), later(2))
+    assert len(bench.letters()) == 3
+
+
 # -- pacing --------------------------------------------------------------------------------------------------------
 
 
@@ -578,7 +668,7 @@ def _reveals_nothing(letter: Letter, own: set[str]) -> bool:
     "effect",
     [
         *(OpenTicket, RecordMessage, MoveTicket, AssignTicket, LinkTickets, AddParticipant),
-        *(NoteEvent, QueueLetter, CloseInbound),
+        *(NoteEvent, QueueLetter, BounceLetter, CloseInbound),
     ],
 )
 def test_every_effect_can_be_applied(effect: type) -> None:

@@ -32,6 +32,7 @@ from pqr_mailbot.domain.effects import QueueLetter
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, State
 from pqr_mailbot.domain.reference import find_references
+from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.screen import LETTER_HEADER
 from pqr_mailbot.domain.situation import Earlier, Occasion, Situation
 
@@ -265,7 +266,7 @@ def test_every_letter_of_the_rules_renders_and_the_samples_know_its_facts() -> N
     queued = []
     for case in (None, ticket(state=State.OPEN), ticket(state=State.CLOSED)):
         identity = Identity(CLARA, "customer" if case else "newcomer", None, case)
-        occasion = Occasion(mail(attachments=files), NOW, "Hola", identity, kind)
+        occasion = Occasion(mail(attachments=files), NOW, Parts("Hola", ""), identity, kind)
         queued += [e for e in on_mail(occasion, situation, DESK, NOW) if isinstance(e, QueueLetter)]
     assert {letter.letter for letter in queued} == {ACK, NOTE}
     for letter in queued:

@@ -26,6 +26,7 @@ from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, token_in
+from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Classification, Evidence, Mail, State, Ticket
@@ -426,6 +427,23 @@ class Store:
             token,
         )
 
+    def letters_named(self, tokens: Sequence[str], message_ids: Sequence[str]) -> list[SentLetter]:
+        """The letters of ours that these tokens or Message-IDs name."""
+        rows = self._all(
+            """SELECT id, recipient, token, message_id, letter, reference,
+                EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
+            FROM outbox WHERE token IN (SELECT value FROM json_each(?))
+                OR message_id IN (SELECT value FROM json_each(?)) ORDER BY id""",
+            json.dumps(list(tokens)), json.dumps(list(message_ids)),
+        )  # fmt: skip
+        return [
+            SentLetter(
+                outbox_id=row["id"], recipient=row["recipient"], token=row["token"], message_id=row["message_id"],
+                letter=row["letter"], reference=row["reference"], to_customer=bool(row["to_customer"]),
+            )
+            for row in rows
+        ]  # fmt: skip
+
     def ticket(self, reference: str) -> Ticket | None:
         row = self._first(
             "SELECT ticket.*, person.name FROM ticket JOIN person ON person.address = customer WHERE reference = ?",
@@ -678,6 +696,16 @@ class Store:
     def letter_stopped(self, letter: DueLetter, state: str, reply: str, error: str) -> None:
         """`dead` or `uncertain`: it is not sent again by itself."""
         self._run("UPDATE outbox SET state = ?, smtp_reply = ?, error = ? WHERE id = ?", state, reply, error, letter.id)
+
+    def letter_bounced(self, outbox_id: int, diagnostic: str) -> None:
+        """It did not arrive after all; a bounced acknowledgement acknowledges nothing."""
+        self._run("UPDATE outbox SET state = 'dead', error = ? WHERE id = ?", f"bounced: {diagnostic}", outbox_id)
+        self._run(
+            """UPDATE ticket SET acknowledged_at = NULL WHERE reference IN (
+                SELECT message.reference FROM message JOIN outbox ON outbox.id = message.outbox_id
+                WHERE outbox.id = ? AND outbox.letter = 'acknowledgement')""",
+            outbox_id,
+        )
 
     def next_letter_at(self) -> datetime | None:
         row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")

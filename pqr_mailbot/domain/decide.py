@@ -6,14 +6,16 @@ Nothing here reads, writes, sends or asks the time; the caller gathers the facts
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pqr_mailbot.domain import letter_facts
+from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter
 from pqr_mailbot.domain.classify import shortest_candidate
 from pqr_mailbot.domain.effects import (
     AddParticipant,
     AssignTicket,
+    BounceLetter,
     CloseInbound,
     Effect,
     LinkTickets,
@@ -57,6 +59,38 @@ def on_machine(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
         effects += _shouted(machine, desk, now)
     reason = f"{screening.check}: {screening.header}"
     return [*effects, CloseInbound("set_aside", screening.verdict, reason, joined, {"header": screening.header})]
+
+
+def on_bounce(
+    machine: MachineMail,
+    hits: Sequence[tuple[SentLetter, BouncedRecipient]],
+    owners: Mapping[str, str | None],
+    desk: Desk,
+    now: datetime,
+) -> list[Effect]:
+    """A bounce that has both keys to a letter of ours. `owners`: of each case that the letters are about.
+
+    A letter to a customer that came back is told to the owner; one to an agent never causes a letter (FreeScout #4806).
+    """
+    effects: list[Effect] = []
+    for letter, found in hits:
+        said = " ".join(part for part in (found.outcome, found.status, found.diagnostic[:300]) if part)
+        if found.outcome == "hard":
+            effects.append(BounceLetter(letter.outbox_id, said))
+        if letter.reference:
+            event = "letter_delayed" if found.outcome == "soft" else "letter_bounced"
+            detail = f"{letter.letter} to {letter.recipient}: {said}"
+            effects.append(NoteEvent(letter.reference, DESK, event, detail))
+        if letter.to_customer and letter.reference and found.outcome != "soft":
+            owner = owners.get(letter.reference)
+            facts, subject = letter_facts.bounced(found, letter), f"Devuelto: {letter.recipient}"
+            effects += [
+                QueueLetter("alarm", Address(one), subject, facts, "auto-generated", now, letter.reference)
+                for one in ([owner] if owner else desk.policy.level_addresses(1))
+            ]
+    screening, reference = machine.screening, hits[0][0].reference if hits else None
+    reason = f"{screening.check}: {screening.header}"
+    return [*effects, CloseInbound("set_aside", screening.verdict, reason, reference, {"header": screening.header})]
 
 
 _MAY_BE_AN_OFFICE = frozenset({Verdict.NO_REPLY, Verdict.AUTO_REPLY, Verdict.LIST})
@@ -251,7 +285,7 @@ def _record(occasion: Occasion, reference: str, direction: str) -> RecordMessage
         subject=mail.subject,
         message_id=mail.message_id,
         at=occasion.received_at,
-        text=occasion.new_text,
+        text=occasion.parts.new,
         full_text=mail.text,
         attachments=mail.attachments,
         verified=False if identity.trust == "staff" else None,

@@ -110,6 +110,14 @@ class QueueLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class BounceLetter:
+    """A letter came back for good. A bounced acknowledgement is one that never happened."""
+
+    outbox_id: int
+    diagnostic: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseInbound:
     """What became of the mail itself. Every decision about a mail ends with exactly one of these."""
 
@@ -129,5 +137,6 @@ Effect = (
     | AddParticipant
     | NoteEvent
     | QueueLetter
+    | BounceLetter
     | CloseInbound
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, likely_address
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.effects import Facts, OpenTicket
 from pqr_mailbot.domain.model import Classification, State, Ticket
+from pqr_mailbot.domain.reply_text import is_forward
 from pqr_mailbot.domain.situation import Desk, MachineMail, Occasion, Situation
 
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
@@ -60,7 +62,7 @@ def notification(
         "writer": "" if identity.author.address == case.customer.address else identity.author.address,
         "answer_to": case.reply_address or case.customer.address,
         "subject": mail.subject,
-        "text": occasion.new_text[:TEXT_SHOWN],
+        "text": _text_shown(occasion, isinstance(case, OpenTicket))[:TEXT_SHOWN],
         "attachments": [
             {"filename": a.filename, "content_type": a.content_type, "size": a.size} for a in mail.attachments
         ],
@@ -86,6 +88,11 @@ def notification(
     }
 
 
+def _text_shown(occasion: Occasion, opening: bool) -> str:
+    """What an agent reads: the writer's words and signature; of a forward that opens a case, what is forwarded too."""
+    return occasion.mail.text if opening and is_forward(occasion.mail.subject) else occasion.parts.own
+
+
 def admit_question(case: Ticket, stranger: str) -> Facts:
     """To the customer: may this address write to the case?"""
     return {
@@ -106,6 +113,22 @@ def urgent_machine(machine: MachineMail, flags: list[str], desk: Desk) -> Facts:
         "details": [f"De: {sender or ''}", f"Asunto: {machine.mail.subject}", f"Recibido: {received:%Y-%m-%d %H:%M}"],
         "advice": "El correo está en el buzón de la oficina. Para abrir un caso, pida a sistemas que lo procese "
         "(“inbox --state set_aside” y “retry --as-person”).",
+    }
+
+
+def bounced(found: BouncedRecipient, letter: SentLetter) -> Facts:
+    """To the owner: a letter to the customer came back."""
+    meant = likely_address(letter.recipient) if found.no_such_address else None
+    sure = found.outcome == "hard"
+    acknowledged = "acuse de recibo" if letter.letter == "acknowledgement" else "correo"
+    return {
+        "title": f"{letter.reference}: devuelto",
+        "problem": f"El {acknowledged} al cliente {'no llegó' if sure else 'quizás no llegó'}: {letter.recipient}.",
+        "details": [
+            *([f"¿Quiso decir {meant}?"] if meant else []),
+            f"Dijo el servidor: {' '.join(part for part in (found.status, found.diagnostic[:300]) if part) or 'nada'}",
+        ],
+        "advice": "Busque otra forma de avisarle al cliente: el plazo del caso sigue corriendo.",
     }
 
 

@@ -142,6 +142,7 @@ class Mail:
     references: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     content_type: str = "text/plain"  # of the whole mail
+    part_types: tuple[str, ...] = ()  # of every part in order; after a calendar also "text/calendar; method=reply"
     sent_at: datetime | None = None  # its Date, UTC; None when absent or unreadable
     complete: bool = True  # False: above the size limit, only headers and the first part were kept
     defects: tuple[str, ...] = ()  # what was wrong with it, for `explain`

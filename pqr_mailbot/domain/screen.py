@@ -1,6 +1,7 @@
 """May a machine have sent this? One ordered table of named checks; the first hit wins and is remembered.
 
 A hit never loses a mail: it is stored and set aside, and nobody is answered. RFC 3834 section 2 asks for exactly that.
+Words alone decide only where no person writes them; else two weak signs have to meet (`machine_phrases`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pqr_mailbot.domain import machine_phrases as phrases
 from pqr_mailbot.domain.model import Mail, Verdict
 from pqr_mailbot.domain.policy import Policy
 
@@ -27,9 +29,7 @@ class Screening:
 Check = Callable[[Mail, Policy], str | None]  # the header line that gave the machine away, or None
 
 
-def no_sender(mail: Mail, policy: Policy) -> str | None:
-    """Nobody to answer (Mailman's `no-senders`): no From, or one that cannot be read."""
-    return None if mail.sender else "From: " + mail.header("from")[:120]
+# -- ourselves ---------------------------------------------------------------------------------------------------------
 
 
 def own_letter(mail: Mail, policy: Policy) -> str | None:
@@ -38,112 +38,271 @@ def own_letter(mail: Mail, policy: Policy) -> str | None:
 
 
 def own_address(mail: Mail, policy: Policy) -> str | None:
-    """From the office's own address, and not by one of its website forms: answering would answer ourselves."""
+    """From the office's own address, and in nobody's name: answering would answer ourselves."""
     if mail.sender is None or mail.sender.address not in policy.office.addresses:
         return None
     return None if form_customer(mail, policy) else f"From: {mail.sender.address}"
 
 
-def delivery_report(mail: Mail, policy: Policy) -> str | None:
-    """RFC 3464 delivery reports and RFC 3462 in general; receipts and abuse reports have their own checks before."""
-    return f"Content-Type: {mail.content_type}" if mail.content_type == "multipart/report" else None
-
-
-def null_sender(mail: Mail, policy: Policy) -> str | None:
-    """RFC 5321 section 4.5.5: the null reverse path belongs to notifications about mail."""
-    return "Return-Path: <>" if mail.header("return-path").replace(" ", "") == "<>" else None
-
-
-def mailer_daemon(mail: Mail, policy: Policy) -> str | None:
-    """The mail system itself."""
-    return _from(mail, _MAIL_SYSTEM)
+# -- reports about mail ------------------------------------------------------------------------------------------------
 
 
 def read_receipt(mail: Mail, policy: Policy) -> str | None:
     """RFC 8098: a disposition notification."""
-    return _report_type(mail, "disposition-notification")
+    return _report(mail, "disposition-notification", "message/disposition-notification")
 
 
 def abuse_report(mail: Mail, policy: Policy) -> str | None:
-    """RFC 5965: a feedback loop's complaint."""
-    return _report_type(mail, "feedback-report")
+    """RFC 5965: a feedback loop's complaint; RFC 8460 and RFC 7489: daily reports on TLS and DMARC."""
+    if _DOMAIN_REPORT.match(mail.subject):
+        return f"Subject: {mail.subject[:120]}"
+    return _report(mail, "feedback-report", "message/feedback-report") or _report(mail, "tlsrpt", "application/tlsrpt")
+
+
+def delivery_report(mail: Mail, policy: Policy) -> str | None:
+    """RFC 3464, RFC 6533, and RFC 6522 in general: whatever else a report says, it is no person's."""
+    if mail.content_type == "multipart/report":
+        return f"Content-Type: {mail.content_type}"
+    return _report(mail, "delivery-status", "message/delivery-status", "message/global-delivery-status")
+
+
+def bounce_header(mail: Mail, policy: Policy) -> str | None:
+    """Exim and Gmail name who was not reached; Exchange marks its own reports."""
+    return _named(mail, ("x-failed-recipients", "x-ms-exchange-message-is-ndr"))
+
+
+def challenge(mail: Mail, policy: Policy) -> str | None:
+    """"Confirm that you are human" (BoxTrapper, TMDA, Spam Arrest, UOL): two desks must not ask one another that."""
+    if mail.has_header("x-boxtrapper") or mail.header("x-delivery-agent").lower().startswith("tmda"):
+        return _named(mail, ("x-boxtrapper", "x-delivery-agent"))
+    if mail.sender and phrases.CHALLENGE_SENDER.search(mail.sender.address):
+        return f"From: {mail.sender.address}"
+    subject = phrases.plain_subject(mail.subject)
+    if phrases.is_forward(subject):
+        return None
+    if phrases.CHALLENGE_SUBJECT.search(subject) or phrases.CHALLENGE_TEXT.search(phrases.opening(mail.text)):
+        return _subject(mail)
+    return None
+
+
+def mailer_daemon(mail: Mail, policy: Policy) -> str | None:
+    """The mail system itself, also where its From has no domain."""
+    if mail.sender is None:
+        return "From: " + mail.header("from")[:120] if _MAIL_SYSTEM_NAME.search(mail.header("from")) else None
+    return _from(mail, _MAIL_SYSTEM)
+
+
+def bounce_words(mail: Mail, policy: Policy) -> str | None:
+    """Returned mail in the shapes from before RFC 3464, known by nothing but how a mail system speaks."""
+    subject, text = phrases.plain_subject(mail.subject), phrases.opening(mail.text)
+    if phrases.is_answer(subject) or phrases.is_forward(subject):
+        return None  # a person writes about a bounce
+    signs = (
+        phrases.hints_at_return(subject),
+        phrases.sounds_returned(text),
+        phrases.has_smtp_code(text),
+        _null_path(mail),
+        _MAIL_SYSTEM_NAME.search(mail.header("from")) is not None,
+        "@" in text and bool(_RETURNED_PARTS & _part_types(mail)),
+    )
+    return _subject(mail) if phrases.says_returned(subject, mail.subject) or sum(signs) > 1 else None
 
 
 def calendar_answer(mail: Mail, policy: Policy) -> str | None:
-    """RFC 6047: an invitation or the answer to one."""
-    return f"Content-Type: {mail.content_type}" if mail.content_type == "text/calendar" else None
+    """RFC 6047: an invitation or the answer to one; an .ics file that a person attached is neither."""
+    if mail.content_type == "text/calendar":
+        return f"Content-Type: {mail.content_type}"
+    if mail.header("content-class").lower().endswith("calendarmessage"):
+        return _line(mail, "content-class")
+    parts = _part_types(mail)
+    if _CALENDAR_TALK & parts:
+        return f"Content-Type: {min(_CALENDAR_TALK & parts)}"
+    if "text/calendar" not in parts:
+        return None
+    if "calendar-notification@" in mail.header("sender").lower():
+        return _line(mail, "sender")
+    named = phrases.CALENDAR_SUBJECT.match(phrases.plain_subject(mail.subject))
+    return _subject(mail) if named or mail.content_type == "multipart/alternative" else None
+
+
+def plain_receipt(mail: Mail, policy: Policy) -> str | None:
+    """Receipts that no longer say they are: "Leído: …" with the sentence of Outlook, Thunderbird or Notes."""
+    if not phrases.RECEIPT_SUBJECT.match(phrases.plain_subject(mail.subject)):
+        return None
+    return _subject(mail) if phrases.RECEIPT_TEXT.search(phrases.opening(mail.text)) else None
+
+
+# -- automatic answers -------------------------------------------------------------------------------------------------
 
 
 def auto_submitted(mail: Mail, policy: Policy) -> str | None:
-    """RFC 3834 section 5: any value but `no`, whatever its parameters and case (`no` is a person: FreeScout)."""
+    """RFC 3834 section 5: any value but `no`, whatever its parameters and case (`no` is a person: FreeScout).
+
+    What a list or one of our forms generated is a list's or a form's mail.
+    """
     value = re.split(r"[;\s(]", mail.header("auto-submitted").strip().lower(), maxsplit=1)[0]
-    return _line(mail, "auto-submitted") if value not in ("", "no") else None
+    if value in ("", "no"):
+        return None
+    generated = value == "auto-generated" and (mail.has_header("list-id") or form_customer(mail, policy))
+    return None if generated else _line(mail, "auto-submitted")
 
 
 def auto_response_header(mail: Mail, policy: Policy) -> str | None:
-    """The headers autoresponders invented before RFC 3834."""
-    return next((_line(mail, name) for name in _AUTORESPONDER_HEADERS if mail.has_header(name)), None)
+    """The headers autoresponders invented before RFC 3834; one that says `no` says no."""
+    for name, value in mail.headers:
+        said = value.strip().lower()
+        if name in _MACHINE_VALUES:
+            if _MACHINE_VALUES[name] in said:
+                return _line(mail, name)
+        elif (name in _MACHINE_HEADERS or _AUTORESPONDER_HEADER.fullmatch(name)) and said not in _NOTHING:
+            return _line(mail, name)
+    return None
 
 
 def precedence_auto(mail: Mail, policy: Policy) -> str | None:
-    return _precedence(mail, ("auto_reply", "auto-reply"))
+    """`Precedence: auto_reply`, which some autoresponders borrow from each other."""
+    return _precedence(mail, ("auto_reply", "auto-reply", "autoreply"))
+
+
+def autoresponder_sender(mail: Mail, policy: Policy) -> str | None:
+    """An address that says an autoresponder writes from it."""
+    return _from(mail, _AUTORESPONDER)
+
+
+def out_of_office(mail: Mail, policy: Policy) -> str | None:
+    """Autoresponders without any header but a subject. "Ausentismo laboral" is a person's subject, and so is "RE:
+    Respuesta automática: …": somebody answers an autoresponder."""
+    return _subject(mail) if phrases.says_automatic(phrases.plain_subject(mail.subject), mail.subject) else None
+
+
+def automatic_words(mail: Mail, policy: Policy) -> str | None:
+    """Autoresponders without even that: what their first lines say, with a second weak sign (Discourse, Zammad)."""
+    subject = phrases.plain_subject(mail.subject)
+    if phrases.is_forward(subject) or _recipients(mail) > 1 or _named(mail, ("list-id", *_LIST_HEADERS)):
+        return None  # an automatic answer goes to one: to whom it answers
+    signs = phrases.Signs(
+        subject=phrases.hints_at_absence(subject),
+        named=phrases.names_automatic(subject),
+        answers=bool(mail.in_reply_to or mail.references) or phrases.is_answer(subject),
+        envelope=_passed_by_machine(mail),
+        quotes=phrases.quotes(mail.text),
+    )
+    kind = phrases.sounds_automatic(phrases.opening(mail.text), signs)
+    return f"{_subject(mail)} ({kind})" if kind else None
+
+
+# -- many at once, nobody there ----------------------------------------------------------------------------------------
 
 
 def mailing_list(mail: Mail, policy: Policy) -> str | None:
-    """RFC 2369 and RFC 2919 headers, unless the list is the office's own (info@ may be a Google Group)."""
-    list_id = mail.header("list-id").lower()
-    if any(own.lower() in list_id for own in policy.own_lists):
+    """RFC 2369 and RFC 2919 headers, and what lists and campaigns set before and beside them, unless the list is the
+    office's own (info@ may be a Google Group). An answer that carries no more than a way to unsubscribe is a person's
+    who writes from a sales program; `Feedback-ID` is on every mail of Proton, Zoho and Amazon SES and says nothing."""
+    foreign = next((v for name, v in mail.headers if name == "list-id" and not _is_own(v, policy)), None)
+    if foreign is not None:
+        return f"List-Id: {foreign[:120]}"
+    if _through_own_list(mail, policy):
         return None
-    return next((_line(mail, name) for name in _LIST_HEADERS if mail.has_header(name)), None)
+    if found := _named(mail, _LIST_HEADERS):
+        return found
+    answers = bool(mail.in_reply_to or mail.references)
+    return None if answers else _named(mail, ("list-unsubscribe",))
+
+
+def list_sender(mail: Mail, policy: Policy) -> str | None:
+    """Sent by a list's own address (majordomo, LISTSERV, Mailman): owner-…, …-bounces, …-owner."""
+    if _through_own_list(mail, policy):
+        return None
+    return next((_line(mail, name) for name in ("sender", "return-path") if _LIST_OWNER.match(mail.header(name))), None)
 
 
 def precedence_bulk(mail: Mail, policy: Policy) -> str | None:
     """`Precedence: bulk|list|junk` in any case (FreeScout #4363)."""
-    if any(own.lower() in mail.header("list-id").lower() for own in policy.own_lists):
-        return None
-    return _precedence(mail, ("bulk", "list", "junk"))
+    return None if _through_own_list(mail, policy) else _precedence(mail, ("bulk", "list", "junk"))
+
+
+def null_sender(mail: Mail, policy: Policy) -> str | None:
+    """RFC 5321 section 4.5.5: the null reverse path belongs to notifications about mail."""
+    return "Return-Path: <>" if _null_path(mail) else None
+
+
+def null_sender_answers(mail: Mail, policy: Policy) -> str | None:
+    """RFC 3834 section 3.3: an automatic answer, too, is sent from the null path, but it answers something."""
+    answers = bool(mail.in_reply_to) or phrases.is_answer(phrases.plain_subject(mail.subject))
+    return "Return-Path: <>" if answers and _null_path(mail) else None
 
 
 def no_reply_sender(mail: Mail, policy: Policy) -> str | None:
-    """An address that says nobody reads it, unless it is one of the office's website forms."""
-    return None if form_customer(mail, policy) else _from(mail, _NO_REPLY)
-
-
-def out_of_office(mail: Mail, policy: Policy) -> str | None:
-    """Autoresponders without any header but a subject; "Ausentismo laboral" is a person's subject."""
-    return f"Subject: {mail.subject[:120]}" if _OUT_OF_OFFICE.match(mail.subject) else None
+    """An address that says nobody reads it."""
+    return _from(mail, _NO_REPLY)
 
 
 def marked_spam(mail: Mail, policy: Policy) -> str | None:
     """The receiving server's own filter said so."""
-    return _line(mail, "x-spam-flag") if mail.header("x-spam-flag").strip().lower() == "yes" else None
+    for name in ("x-spam-flag", "x-spam-status", "x-barracuda-spam-flag", "x-spam"):
+        if re.match(r"\s*yes\b", mail.header(name), re.IGNORECASE):
+            return _line(mail, name)
+    return None
+
+
+def no_sender(mail: Mail, policy: Policy) -> str | None:
+    """Nobody to answer (Mailman's `no-senders`): no From, or one that cannot be read."""
+    return None if mail.sender else "From: " + mail.header("from")[:120]
 
 
 # The order is the meaning: what could loop first, then what the standards name, then what only looks like a machine.
+# Bounces stand before automatic answers (Postfix marks them auto-replied too), those before lists (BSD vacation says
+# Precedence: bulk), and a null path decides only when nothing else did.
 CHECKS: tuple[tuple[Check, Verdict], ...] = (
-    (no_sender, Verdict.UNREADABLE),
     (own_letter, Verdict.OWN),
     (own_address, Verdict.OWN),
     (read_receipt, Verdict.RECEIPT),
     (abuse_report, Verdict.REPORT),
     (delivery_report, Verdict.BOUNCE),
-    (null_sender, Verdict.BOUNCE),
+    (bounce_header, Verdict.BOUNCE),
+    (challenge, Verdict.CHALLENGE),
     (mailer_daemon, Verdict.BOUNCE),
+    (bounce_words, Verdict.BOUNCE),
     (calendar_answer, Verdict.CALENDAR),
+    (plain_receipt, Verdict.RECEIPT),
     (auto_submitted, Verdict.AUTO_REPLY),
     (auto_response_header, Verdict.AUTO_REPLY),
     (precedence_auto, Verdict.AUTO_REPLY),
-    (mailing_list, Verdict.LIST),
-    (precedence_bulk, Verdict.LIST),
-    (no_reply_sender, Verdict.NO_REPLY),
+    (autoresponder_sender, Verdict.AUTO_REPLY),
     (out_of_office, Verdict.AUTO_REPLY),
+    (automatic_words, Verdict.AUTO_REPLY),
+    (mailing_list, Verdict.LIST),
+    (list_sender, Verdict.LIST),
+    (precedence_bulk, Verdict.LIST),
+    (null_sender_answers, Verdict.AUTO_REPLY),
+    (null_sender, Verdict.BOUNCE),
+    (no_reply_sender, Verdict.NO_REPLY),
     (marked_spam, Verdict.SPAM),
+    (no_sender, Verdict.UNREADABLE),
+)
+
+# A website's form is a machine that writes what a person wrote: these say nothing about the person.
+NOT_OF_FORMS: frozenset[Check] = frozenset(
+    {
+        out_of_office,
+        automatic_words,
+        autoresponder_sender,
+        mailing_list,
+        list_sender,
+        precedence_bulk,
+        null_sender_answers,
+        null_sender,
+        no_reply_sender,
+    }
 )
 
 
 def screen(mail: Mail, policy: Policy) -> Screening:
     """Runs the table; a mail that no check hits was written by a person."""
+    of_form = form_customer(mail, policy)
     for check, verdict in CHECKS:
+        if of_form and check in NOT_OF_FORMS:
+            continue
         if (header := check(mail, policy)) is not None:
             return Screening(verdict, check.__name__, header)
     return Screening(Verdict.PERSON)
@@ -151,47 +310,142 @@ def screen(mail: Mail, policy: Policy) -> Screening:
 
 def wants_no_acknowledgement(mail: Mail) -> bool:
     """`X-Auto-Response-Suppress` on incoming mail: a person asks for no automatic answer (MS-OXCMAIL 2.2.3.2.14)."""
-    asked = {word.strip() for word in mail.header("x-auto-response-suppress").lower().split(",")}
-    return bool(asked & {"all", "autoreply", "oof"})
+    return bool(_suppressed(mail) & {"all", "autoreply", "oof"})
 
 
 def form_customer(mail: Mail, policy: Policy) -> bool:
-    """Did one of the office's website forms write this in the name of the customer in Reply-To?"""
-    if mail.sender is None or mail.sender.address not in {form.sender for form in policy.forms}:
+    """Was this written in the name of whoever is in Reply-To: by one of the office's website forms, or by its own
+    Google Group, which puts itself into From where the customer's domain has a DMARC policy?"""
+    if mail.sender is None or not mail.reply_to:
         return False
-    return bool(mail.reply_to) and mail.reply_to[0].address not in policy.office.addresses
+    sender, customer = mail.sender.address, mail.reply_to[0].address
+    if customer in policy.office.addresses:
+        return False
+    if sender in {form.sender for form in policy.forms}:
+        return True
+    if sender not in policy.office.addresses or not _through_own_list(mail, policy):
+        return False
+    said = f"{mail.header('x-original-from')} {mail.header('x-original-sender')}".lower()
+    return customer in re.split(r"[\s<>,;\"]+", said)
 
 
-_AUTORESPONDER_HEADERS = (
-    "x-autoreply",
-    "x-autorespond",
-    "x-autoresponder",
-    "x-autoresponse",
-    "x-mail-autoreply",
-    "x-autoreply-from",
-    "x-fc-machinegenerated",
+# -- what the checks look for ------------------------------------------------------------------------------------------
+
+_NOTHING = frozenset({"no", "false", "0", "none", "never"})
+_AUTORESPONDER_HEADER = re.compile(
+    r"(?:x-)?(?:\w{1,12}-)?(?!auto-?response-suppress)auto-?(?:mat(?:ic|ed)-?)?(?:repl(?:y|ied)|respon(?:d|der|se))"
+    r"(?:-(?!suppress)[a-z-]{1,20})?|x-vacation(?:-[a-z-]{1,20})?"
 )
-_LIST_HEADERS = ("list-id", "list-unsubscribe", "list-post", "x-mailman-version")
-_MAIL_SYSTEM = re.compile(r"(mailer[-_.]?daemon|postmaster|mail-daemon)@", re.IGNORECASE)
-_NO_REPLY = re.compile(
-    r"(?:[^@]*[-_.+])?(?:no[-_.]?reply|do[-_.]?not[-_.]?reply|no[-_.]?responder?|no[-_.]?contestar|nao[-_.]?responda)"
+_MACHINE_HEADERS = frozenset(
+    {
+        "delivered-by-the-graces-of",  # BSD vacation
+        "x-cron-env",
+        "x-facebook-notify",
+        "x-fc-machinegenerated",  # FirstClass
+        "x-linkedin-template",
+        "x-otobo-loop",
+        "x-otrs-loop",
+        "x-znuny-loop",
+        "x-roundup-loop",
+        "x-rt-loop-prevention",
+    }
+)
+_MACHINE_VALUES = {  # header: what its value must contain
+    "delivered-to": "autoresponder",  # qmail, ezmlm
+    "user-agent": "vacation",
+    "x-amazon-mail-relay-type": "notification",
+    "x-apple-action": "vacation",
+    "x-autogenerated": "reply",  # CommuniGate; its mirror and redirect pass a person's mail on
+    "x-mailer": "autorespond",
+    "x-post-messageclass": "autoresponder",  # GMX, 1&1
+}
+_LIST_HEADERS = (
+    "list-post",
+    "list-help",
+    "list-subscribe",
+    "list-archive",
+    "list-owner",
+    "mailing-list",
+    "x-mailing-list",
+    "x-mailman-version",
+    "x-beenthere",
+    "x-ml-name",
+    "x-list-name",
+    "x-listname",
+    "x-list",
+    "x-listserver",
+    "x-listserv",
+    "x-sympa-to",
+    "x-google-group-id",
+    "x-campaign",
+    "x-campaignid",
+    "x-campaign-id",
+    "x-mc-user",
+    "x-mailchimp-campaignid",
+    "x-csa-complaints",
+    "x-roving-id",
+    "x-list-administrivia",
+)
+_MAIL_SYSTEM = re.compile(
+    r"(?:[^@]*[-_.+])?(?:mailer[-_.]?daemon|mail[-_.]?daemon|postmaster|mmdf|mdaemon|mail[-_.]delivery(?:[-_.]\w+)?"
+    r"|microsoftexchange[0-9a-f]{32})(?:[-_.+][^@]*)?@|bounces?@",
+    re.IGNORECASE,
+)
+_MAIL_SYSTEM_NAME = re.compile(
+    r"mailer[-_. ]?daemon|mail delivery (?:sub)?system|mail delivery service|postmaster|mail administrator"
+    r"|microsoft (?:outlook|exchange)|system administrator|administrador del sistema|mail router|mail system"
+    r"|sistema de (?:entrega de )?correo",
+    re.IGNORECASE,
+)
+_AUTORESPONDER = re.compile(
+    r"(?:[^@]*[-_.+])?(?:auto[-_.]?(?:reply|respond(?:er)?|response|respuesta)|respuesta[-_.]?automatica)"
     r"(?:[-_.+][^@]*)?@",
     re.IGNORECASE,
 )
-_OUT_OF_OFFICE = re.compile(
-    r"\s*(?:re:\s*)?(?:respuesta\s+autom[aá]tica|respuesta\s+de\s+ausencia|mensaje\s+autom[aá]tico"
-    r"|auto(?:matic)?[\s-]*repl(?:y|ies)|auto(?:matic)?[\s-]*response|autosvar|resposta\s+autom[aá]tica"
-    r"|fuera\s+de\s+(?:la\s+)?oficina|out\s+of\s+(?:the\s+)?office|ausente\s+de\s+la\s+oficina)\b",
+_NO_REPLY = re.compile(
+    r"(?:[^@]*[-_.+])?(?:no[-_.]?reply|do[-_.]?not[-_.]?(?:reply|respond)|no[-_.]?responde[rn]?|no[-_.]?responda"
+    r"|no[-_.]?contestar?|no[-_.]?conteste|nao[-_.]?respond[ae]r?|ne[-_.]?pas[-_.]?repondre|nicht[-_.]?antworten"
+    r"|non[-_.]?rispondere)(?:[-_.+][^@]*|\d{0,4})?@|(?:[^@]{2,30})?no-?reply@",
     re.IGNORECASE,
 )
+_LIST_OWNER = re.compile(
+    r"(?:[^<]{0,100}<)?\s*(?:owner-[^@<>]{1,60}|[^@<>]{1,60}-owner|[^@<>]{1,60}-bounces(?:\+[^@<>]{0,80})?)@",
+    re.IGNORECASE,
+)
+_CALENDAR_TALK = frozenset(  # RFC 5546: one calendar speaks to another; `publish` is a file for anybody
+    f"text/calendar; method={method}"
+    for method in ("request", "reply", "cancel", "counter", "declinecounter", "refresh", "add")
+)
+_RETURNED_PARTS = frozenset({"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"})
+_DOMAIN_REPORT = re.compile(r"(?:\[preview\] ?)?report domain: ?\S+ .{0,20}submitter: ?\S+", re.IGNORECASE)
 
 
 def _line(mail: Mail, name: str) -> str:
     return f"{name.title()}: {mail.header(name)[:120]}"
 
 
+def _subject(mail: Mail) -> str:
+    return f"Subject: {mail.subject[:120]}"
+
+
+def _named(mail: Mail, names: tuple[str, ...]) -> str | None:
+    return next((_line(mail, name) for name in names if mail.has_header(name)), None)
+
+
 def _from(mail: Mail, pattern: re.Pattern[str]) -> str | None:
     return f"From: {mail.sender.address}" if mail.sender and pattern.match(mail.sender.address) else None
+
+
+def _part_types(mail: Mail) -> set[str]:
+    return {*mail.part_types, *(part.content_type for part in mail.attachments)}
+
+
+def _recipients(mail: Mail) -> int:
+    return len({address.address for address in (*mail.to, *mail.cc)})
+
+
+def _null_path(mail: Mail) -> bool:
+    return mail.header("return-path").replace(" ", "") == "<>"
 
 
 def _precedence(mail: Mail, values: tuple[str, ...]) -> str | None:
@@ -201,10 +455,36 @@ def _precedence(mail: Mail, values: tuple[str, ...]) -> str | None:
     return None
 
 
-def _report_type(mail: Mail, kind: str) -> str | None:
-    header = mail.header("content-type")
-    return f"Content-Type: multipart/report; {kind}" if _is_report(mail) and kind in header.lower() else None
+def _suppressed(mail: Mail) -> set[str]:
+    return {word.strip() for word in mail.header("x-auto-response-suppress").lower().split(",")}
 
 
-def _is_report(mail: Mail) -> bool:
-    return mail.content_type == "multipart/report"
+def _passed_by_machine(mail: Mail) -> bool:
+    """Headers that machines set, and forwarding rules too: a weak sign."""
+    rules = mail.has_header("x-ms-exchange-inbox-rules-loop") or mail.has_header("x-loop")
+    generated = mail.has_header("x-ms-exchange-generated-message-source") or mail.has_header("x-autogenerated")
+    bulk = _precedence(mail, ("bulk", "junk", "list")) is not None
+    return rules or generated or bulk or _null_path(mail) or wants_no_acknowledgement(mail)
+
+
+def _report(mail: Mail, kind: str, *parts: str) -> str | None:
+    """The report's type as its header says, or as its parts show where the header is silent or was rewritten. A
+    forwarded report keeps its parts with some mail programs, and its forwarder's subject."""
+    if mail.content_type == "multipart/report":
+        said = re.search(r"report-type\s{0,5}=\s{0,5}\"?([\w-]{1,60})", mail.header("content-type"), re.IGNORECASE)
+        if said:
+            return f"Content-Type: multipart/report; {kind}" if said[1].lower() == kind else None
+    subject = phrases.plain_subject(mail.subject)
+    if phrases.is_forward(subject) or phrases.is_answer(subject):
+        return None
+    return next((f"Content-Type: {part}" for part in parts if part in _part_types(mail)), None)
+
+
+def _is_own(list_id: str, policy: Policy) -> bool:
+    """Is this List-Id one of `own_lists` (RFC 2919: what stands in angle brackets, or all of it)?"""
+    inside = (re.findall(r"<([^<>]*)>", list_id) or [list_id])[-1].strip().lower()
+    return inside in {own.lower().strip("<> ") for own in policy.own_lists}
+
+
+def _through_own_list(mail: Mail, policy: Policy) -> bool:
+    return any(name == "list-id" and _is_own(value, policy) for name, value in mail.headers)

@@ -11,6 +11,7 @@ from pqr_mailbot.domain.business_days import BusinessCalendar, Term, local_day
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Classification, Mail, State, Ticket
 from pqr_mailbot.domain.policy import Policy
+from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.screen import Screening
 
 QUESTION = "admit_question"  # the letter that asks a customer whether somebody may write to the case
@@ -32,7 +33,7 @@ class Occasion:
 
     mail: Mail
     received_at: datetime  # INTERNALDATE, UTC: the legal instant of receipt
-    new_text: str  # what the writer wrote, quotes folded away
+    parts: Parts  # what the writer wrote, their signature, and what they quoted
     identity: Identity
     classification: Classification
     authentication: Authentication = NOTHING_KNOWN
@@ -50,7 +51,7 @@ class Occasion:
         clue = self.identity.clue
         if clue is None or clue.letter != QUESTION or clue.sent_to != self.identity.author.address:
             return None
-        return clue.about if says_yes(self.new_text) and not self.authentication.forged() else None
+        return clue.about if says_yes(self.parts.new) and not self.authentication.forged() else None
 
 
 @dataclass(frozen=True, slots=True)

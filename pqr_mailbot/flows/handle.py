@@ -10,22 +10,26 @@ from __future__ import annotations
 import logging
 import sqlite3
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
+from typing import Any
 
 from pqr_mailbot.adapters import mime_parser
+from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Envelope, Letters, letter_subject
 from pqr_mailbot.adapters.sqlite_store import FinishedLetter, Inbound, Store
 from pqr_mailbot.adapters.tokens import Signer, message_id, thread_id
 from pqr_mailbot.domain import decide
 from pqr_mailbot.domain.authentication import authentication
+from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, bounced_letters
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import Lexicon, classify
 from pqr_mailbot.domain.effects import (
     AddParticipant,
     AssignTicket,
+    BounceLetter,
     CloseInbound,
     Effect,
     LinkTickets,
@@ -38,7 +42,7 @@ from pqr_mailbot.domain.effects import (
 from pqr_mailbot.domain.identify import Identity, clues, identify, thread_ids
 from pqr_mailbot.domain.model import Address, Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.domain.reply_text import split
+from pqr_mailbot.domain.reply_text import is_forward, split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 
@@ -116,13 +120,15 @@ class Handler:
         if inbound.suspect_before and decide.predates(_dates(inbound, mail), inbound.suspect_before):
             return decide.on_rescan(), {}
         identity = self._identify(mail) if mail.sender else None
-        new_text = split(mail.text).new
-        found = classify(mail.subject, new_text, self.lexicon)
+        parts = split(mail.text)
+        found = classify(mail.subject, mail.text if is_forward(mail.subject) else parts.new, self.lexicon)
         if screening.verdict is not Verdict.PERSON or identity is None:
             machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency)
+            if screening.verdict is Verdict.BOUNCE and (hits := self._hits(inbound, mail)):
+                return decide.on_bounce(machine, hits, self._owners(hits), self.desk, now), {}
             return decide.on_machine(machine, self.desk, now), {}
         checked = authentication(mail, self.desk.policy.trusted_authserv_ids)
-        occasion = Occasion(mail, inbound.received_at, new_text, identity, found, checked)
+        occasion = Occasion(mail, inbound.received_at, parts, identity, found, checked)
         trail: dict[str, object] = {
             "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
         }
@@ -132,6 +138,14 @@ class Handler:
         if inbound.as_person and mail.sender and mail.sender.address not in self.desk.policy.office.addresses:
             return Screening(Verdict.PERSON, "retry --as-person")
         return screen(mail, self.desk.policy)
+
+    def _hits(self, inbound: Inbound, mail: Mail) -> list[tuple[SentLetter, BouncedRecipient]]:
+        bounce = read_bounce(inbound.raw, mail)
+        return bounced_letters(bounce, self.store.letters_named(bounce.tokens, bounce.message_ids)) if bounce else []
+
+    def _owners(self, hits: Sequence[tuple[SentLetter, BouncedRecipient]]) -> dict[str, str | None]:
+        cases = (self.store.ticket(letter.reference) for letter, _ in hits if letter.reference)
+        return {case.reference: case.owner for case in cases if case}
 
     def _identify(self, mail: Mail) -> Identity:
         known = self.store.known_ids(thread_ids(mail))
@@ -185,7 +199,7 @@ class Applying:
     now: datetime
 
     def all(self, effects: Sequence[Effect]) -> None:
-        shown = [_said(effect) for effect in effects]
+        shown = [_SAID[type(effect)](effect) for effect in effects]
         self.trail["effects"] = shown
         for effect in effects:
             self.apply(effect)
@@ -221,6 +235,10 @@ class Applying:
     @apply.register
     def _(self, effect: NoteEvent) -> None:
         self.handler.store.note_event(effect, self.now)
+
+    @apply.register
+    def _(self, effect: BounceLetter) -> None:
+        self.handler.store.letter_bounced(effect.outbox_id, effect.diagnostic)
 
     @apply.register
     def _(self, effect: CloseInbound) -> None:
@@ -284,27 +302,19 @@ def _dates(inbound: Inbound, mail: Mail) -> list[datetime]:
     return [instant for instant in (inbound.received_at, received, mail.sent_at) if instant]
 
 
-def _said(effect: Effect) -> str:
-    """One line of the trail: what was done, without anybody's words."""
-    match effect:
-        case OpenTicket():
-            return f"open {effect.reference} for {effect.customer.address}, due {effect.due_on}, owner {effect.owner}"
-        case RecordMessage():
-            return f"record the mail on {effect.reference} ({effect.direction})"
-        case MoveTicket():
-            return f"move {effect.reference} to {effect.state}"
-        case AssignTicket():
-            return f"assign {effect.reference} to {effect.owner}"
-        case LinkTickets():
-            return f"link {effect.reference} with {effect.other}"
-        case AddParticipant():
-            return f"admit {effect.address} to {effect.reference}"
-        case NoteEvent():
-            return f"note {effect.event} on {effect.reference}"
-        case QueueLetter():
-            return f"queue {effect.letter} to {effect.recipient.address}"
-        case CloseInbound():
-            return f"close the mail as {effect.state} ({effect.verdict}): {effect.reason}"
+# One line of the trail each: what was done, without anybody's words.
+_SAID: Mapping[type, Callable[[Any], str]] = {
+    OpenTicket: lambda e: f"open {e.reference} for {e.customer.address}, due {e.due_on}, owner {e.owner}",
+    RecordMessage: lambda e: f"record the mail on {e.reference} ({e.direction})",
+    MoveTicket: lambda e: f"move {e.reference} to {e.state}",
+    AssignTicket: lambda e: f"assign {e.reference} to {e.owner}",
+    LinkTickets: lambda e: f"link {e.reference} with {e.other}",
+    AddParticipant: lambda e: f"admit {e.address} to {e.reference}",
+    NoteEvent: lambda e: f"note {e.event} on {e.reference}",
+    QueueLetter: lambda e: f"queue {e.letter} to {e.recipient.address}",
+    BounceLetter: lambda e: f"letter {e.outbox_id} came back: {e.diagnostic}",
+    CloseInbound: lambda e: f"close the mail as {e.state} ({e.verdict}): {e.reason}",
+}
 
 
 def _shown(kind: str, confidence: float, words: Sequence[str]) -> str:
