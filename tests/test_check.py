@@ -46,7 +46,7 @@ def test_a_new_office_may_open(tmp_path: Path) -> None:
     assert about("store", rows) == [("ok", f"{tmp_path}/desk.db is made at the first start")]
     assert about("clock", rows) == [("ok", "2026-06-01 15:42 UTC")]
     assert [what for _, what, _ in rows if what.startswith("letter ")] == [
-        "letter acknowledgement", "letter notification", "letter alarm",
+        "letter acknowledgement", "letter notification", "letter admit_question", "letter alarm",
     ]  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
@@ -59,7 +59,7 @@ def test_keys_without_effect_are_named(tmp_path: Path) -> None:
         imap={**MINIMAL["imap"], "sent_folder": "Enviadas"},
     )
     (warning,) = (detail for level, detail in about("configuration", rows) if level == "warn")
-    assert warning.endswith(": imap.sent_folder, admin.alarms_to, report.day")
+    assert warning.endswith(": imap.sent_folder, report.day")
 
 
 LETTERS = [  # a template of the office's own, what is found

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from conftest import missing
-from servers import free_ports
+from servers import free_ports, wait_until
 
 from pqr_mailbot import config
 from pqr_mailbot.adapters.systemd import notify, watchdog_seconds
@@ -139,6 +140,10 @@ def test_a_sign_of_life_is_due_at_half_the_time(environ: dict[str, str], seconds
 
 def test_a_manager_that_does_not_listen_does_no_harm(tmp_path: Path) -> None:
     notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        for _ in range(100):  # more than a socket holds
+            notify("WATCHDOG=1", {"NOTIFY_SOCKET": str(tmp_path / "deaf")})
     notify("READY=1", {})
 
 
@@ -149,20 +154,21 @@ class Manager:
         self.name, self.heard = name, list[str]()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind("\0" + name[1:] if name.startswith("@") else name)
-        self._socket.settimeout(30)
+        self._listening = threading.Thread(target=self._listen)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(4096):
+            self.heard.append(message.decode())
 
     def wait_for(self, message: str, times: int = 1) -> None:
-        while self.heard.count(message) < times:
-            self.heard.append(self._socket.recv(4096).decode())
+        wait_until(lambda: self.heard.count(message) >= times, 30, message)
 
     def close(self) -> None:
         """Hears what is still on its way."""
-        self._socket.setblocking(False)
-        while True:
-            try:
-                self.heard.append(self._socket.recv(4096).decode())
-            except BlockingIOError:
-                break
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(b"", self._socket.getsockname())
+        self._listening.join()
         self._socket.close()
 
 

@@ -11,11 +11,12 @@ from typing import IO
 
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> None:
-    """sd_notify(3): one datagram; silence when nobody listens."""
+    """sd_notify(3): one datagram; silence when nobody listens, and never a wait for a manager that is busy."""
     where = environ.get("NOTIFY_SOCKET", "")
     if not where:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+        link.setblocking(False)
         try:
             link.sendto(message.encode(), "\0" + where[1:] if where.startswith("@") else where)
         except OSError as error:
