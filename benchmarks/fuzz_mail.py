@@ -1,0 +1,141 @@
+"""Mutated mails through the parser: none may raise, break a promise of `Mail`, or take longer than 100 ms per 100 KB.
+
+    python benchmarks/fuzz_mail.py [--mails 100000] [--seed 1] [--keep DIRECTORY]
+    python benchmarks/fuzz_mail.py --coverage [--mails 1000000]     led by coverage; needs `pip install atheris`
+
+Ends with 1 and leaves the mail in DIRECTORY when one fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent / "tests"
+sys.path.insert(0, str(TESTS))
+
+SECONDS_PER_BYTE = 0.1 / 100_000
+SMALLEST = 20_000  # bytes a mail counts for at least: a call has its price
+LARGEST = 300_000
+
+# What parsers stumble over; the mails themselves bring the rest.
+TOKENS = [
+    *(b"=?utf-8?B?", b"?=", b"=?x?q?=0D=0A?=", b"=?iso-2022-jp?B?GyRC?=", b"=?utf-8?q?=C3?= =?utf-8?q?=B1?=", b"=?"),
+    *(b"<", b">", b"@", b'"', b"(", b")", b",", b";", b":", b"\\", b"'", b"=", b"%", b"*0*=utf-8''%C3", b"*1*=%B1"),
+    *(b"\r\n", b"\n", b"\r", b"\r\n ", b"\n\n", b"\t", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xf1", b"\xc3\xb1"),
+    *(b"\x1b$B", b"\x1b(B", b"+AGE-", b"--", b"\r\n--=_m\r\n", b"\r\n--=_m--\r\n", b"From ana Mon\n", b"a@x.co"),
+    *(b"Content-Type: ", b"multipart/mixed; boundary=b", b"multipart/alternative", b"message/rfc822", b"text/html"),
+    *(b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"x-uuencode", b"application/ms-tnef"),
+    *(b"charset=", b"utf-16", b"utf-7", b"gb2312", b"iso-2022-jp", b"hz", b"format=flowed; delsp=yes", b"; name=a.txt"),
+    *(b"Content-Disposition: attachment; filename*0*=", b"\nbegin 644 a.txt\n#86)C\n`\nend\n", b"x\x9f\x3e\x22\0\0"),
+    *(b"<p>", b"</div>", b"<!--", b"&#", b"<blockquote type=cite>", b"<meta charset=koi8-r>", b"<pre", b"<style>"),
+]
+
+
+def seeds() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((TESTS / "mails").glob("*.eml"))]
+
+
+def mutated(raw: bytes, others: list[bytes], chance: random.Random) -> bytes:
+    """`raw` after one to twelve changes, `LARGEST` bytes at most."""
+    out = bytearray(raw)
+    for _ in range(chance.choice((1, 2, 3, 5, 8, 12))):
+        place, length = chance.randrange(len(out) + 1), chance.choice((1, 1, 2, 5, 20, 200, 2_000))
+        match chance.randrange(8):
+            case 0:
+                out[place : place + 1] = bytes([chance.randrange(256)])
+            case 1:
+                del out[place : place + length]
+            case 2:
+                out[place:place] = chance.choice(TOKENS)
+            case 3:
+                out[place : place + length] = chance.choice(TOKENS)
+            case 4:
+                out[place:place] = chance.choice(TOKENS) * chance.choice((2, 10, 100, 1_000, 10_000))
+            case 5:
+                out[place:place] = out[place : place + length] * chance.choice((1, 2, 50))
+            case 6:
+                other = chance.choice(others)
+                start = chance.randrange(len(other))
+                out[place : place + length] = other[start : start + 10 * length]
+            case 7:
+                del out[place:]
+        del out[LARGEST:]
+    return bytes(out)
+
+
+def mails(count: int, seed: int) -> Iterator[bytes]:
+    chance, originals = random.Random(seed), seeds()
+    for _ in range(count):
+        yield mutated(chance.choice(originals), originals, chance)
+
+
+def complaint(raw: bytes, timed: bool = True) -> str:
+    """What is wrong with how `raw` was read, "" when nothing is."""
+    laws = importlib.import_module("test_mime_parser")
+    allowed = max(len(raw), SMALLEST) * SECONDS_PER_BYTE
+    for attempt in range(3):  # the machine has other things to do, now and then
+        since = time.perf_counter()
+        mail = laws.parse(raw)
+        taken = time.perf_counter() - since
+        if attempt == 0:
+            try:
+                laws.check_invariants(mail)
+            except AssertionError as error:
+                return f"broken promise: {str(error)[:300]}"
+            if any(defect.startswith("unreadable") for defect in mail.defects):
+                return f"raised: {mail.defects}"
+        if taken <= allowed or not timed:
+            return ""
+    return f"{taken * 1000:.0f} ms for {len(raw)} bytes"
+
+
+def run(count: int, seed: int, keep: Path) -> int:
+    bad, size, since = 0, 0, time.perf_counter()
+    for raw in mails(count, seed):
+        size += len(raw)
+        if what := complaint(raw):
+            bad += 1
+            kept = keep / f"{hashlib.sha256(raw).hexdigest()[:16]}.eml"
+            kept.write_bytes(raw)
+            print(f"{kept}: {what}")
+    taken = time.perf_counter() - since
+    print(f"{count:,} mails, {size / 1e6:,.0f} MB, {taken:,.0f} s, {count / taken:,.0f} mails/s, {bad} failed")
+    return 1 if bad else 0
+
+
+def run_by_coverage(count: int, keep: Path) -> int:
+    atheris = importlib.import_module("atheris")
+    with atheris.instrument_imports(include=["pqr_mailbot"]):
+        importlib.import_module("pqr_mailbot.adapters.mime_parser")
+
+    def one(raw: bytes) -> None:
+        if what := complaint(raw, timed=False):
+            raise RuntimeError(what)
+
+    for number, raw in enumerate(seeds()):
+        (keep / f"seed-{number}").write_bytes(raw)
+    atheris.Setup([sys.argv[0], f"-runs={count}", "-max_len=20000", f"-artifact_prefix={keep}/", str(keep)], one)
+    atheris.Fuzz()
+    return 0
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--mails", type=int, default=100_000)
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
+    arguments.add_argument("--coverage", action="store_true")
+    asked = arguments.parse_args()
+    asked.keep.mkdir(parents=True, exist_ok=True)
+    return run_by_coverage(asked.mails, asked.keep) if asked.coverage else run(asked.mails, asked.seed, asked.keep)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
