@@ -295,6 +295,25 @@ def test_a_broken_template_stops_the_start_before_any_mail_is_touched(desk: Desk
     assert re.search(r"templates\.directory: .*acknowledgement\.j2, line 1: ", told)
 
 
+def test_a_directory_of_templates_that_is_none_stops_the_start(desk: DeskProcess) -> None:
+    desk.more = f'\n[templates]\ndirectory = "{desk.directory}/nowhere"\n'
+    desk.configure()
+    told = desk.say("run", status=2).stderr.strip()
+    assert told == f"templates.directory: {desk.directory}/nowhere: no such directory"
+    assert [row["detail"] for row in desk.json("check", "--offline", status=1) if row["what"] == "letters"] == [told]
+
+
+def test_a_store_that_is_removed_under_the_desk_ends_it(desk: DeskProcess) -> None:
+    """Going on would acknowledge into a file that nobody finds again."""
+    desk.start()
+    assert desk.process
+    desk.store.unlink()
+    assert desk.process.wait(20) == 1
+    desk.process = None
+    assert "desk.db: the store is gone" in desk.log.splitlines()[-1]
+    assert "Traceback" not in desk.log
+
+
 # -- servers that fail ---------------------------------------------------------------------------------------------
 
 

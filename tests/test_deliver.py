@@ -17,7 +17,7 @@ from office import NOW
 from servers import DROP, OFFICE, SMTP_PASSWORD, SmtpServer
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer
-from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem
 from pqr_mailbot.domain.backoff import GIVE_UP_AFTER
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.deliver import Delivery
@@ -199,6 +199,34 @@ def test_what_became_of_a_letter_is_remembered_when_the_store_was_busy(
     shell.close()
     assert post.states == [SENT, SENT]
     assert sorted(post.arrived()) == [ANA, CLARA]
+
+
+def test_a_store_that_stays_broken_ends_the_round(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No round goes on forever; whoever starts anew sends what was under way again, and counts it."""
+    monkeypatch.setattr("pqr_mailbot.adapters.sqlite_store.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("pqr_mailbot.flows.deliver.STORE_PAUSE", 0.01)
+    monkeypatch.setattr("pqr_mailbot.flows.deliver.STORE_TRIES", 3)
+    shell = sqlite3.connect(post.path, isolation_level=None, check_same_thread=False)
+    post.server.route = lambda _: None if shell.in_transaction else shell.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreProblem, match="letters were under way"):
+        post.round()
+    shell.rollback()
+    shell.close()
+    assert "sending" in post.states
+
+
+def test_a_store_that_is_busy_before_anything_is_under_way_is_the_callers_weather(post: Post) -> None:
+    books = Books(lambda: Store.open(post.path, NOW))
+    books.do_now(lambda store: store.db.conn.execute("PRAGMA busy_timeout = 50"))
+    shell = sqlite3.connect(post.path, isolation_level=None)
+    shell.execute("BEGIN IMMEDIATE")
+    mailer = Mailer(post.server.endpoint(OFFICE), SMTP_PASSWORD, 1)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        asyncio.run(Delivery(books, mailer, Standing("smtp", ""), 1, lambda: NOW).round())
+    shell.rollback()
+    shell.close()
+    books.close()
+    assert post.states == [QUEUED, QUEUED]
 
 
 def test_a_wrong_password_is_tried_once_a_round(tmp_path: Path, smtp: SmtpServer) -> None:

@@ -24,14 +24,15 @@ from functools import partial
 from typing import TypeVar
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
-from pqr_mailbot.adapters.sqlite_store import DueLetter, Store
+from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem
 from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, letter_delay
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing
 
-STORE_PAUSE = 2.0  # seconds before a store that is busy is asked again
+STORE_PAUSE = 2.0  # seconds before a store that is busy is asked again,
+STORE_TRIES = 60  # and how often
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Delivery:
         try:
             while True:
                 if not paused and not self.stopping() and len(flying) < width:
-                    for letter in await self._weathered(partial(self._claim, limit=width - len(flying))):
+                    for letter in await self._claimed(width - len(flying), under_way=bool(flying)):
                         flying[asyncio.create_task(self._send(letter))] = letter
                 if not flying:
                     return not paused
@@ -66,19 +67,29 @@ class Delivery:
                 width = self.width
                 outcomes = [(flying.pop(task), task.result()) for task in landed]
                 paused = paused or any(outcome.kind == "paused" for _, outcome in outcomes)
-                await self._weathered(partial(self._note, outcomes=outcomes))
+                await self._weathered(partial(self._note, outcomes=outcomes))  # never forgotten lightly
         finally:
             for task in flying:  # the program is stopping: the rows stay `sending` and go again
                 task.cancel()
 
+    async def _claimed(self, limit: int, under_way: bool) -> list[DueLetter]:
+        """With letters under way a busy store is waited for; without, it is the caller's weather."""
+        claim = partial(self._claim, limit=limit)
+        return await (self._weathered(claim) if under_way else self.books.do(claim))
+
     async def _weathered(self, work: Callable[[Store], Result]) -> Result:
-        """Asks the store until it is done: what became of a letter must not be forgotten while the store is busy."""
-        while True:
+        """Asks a busy store again for a while, so that nothing that is known of a letter is forgotten.
+
+        Raises StoreProblem at the end of it: the program has to start anew, and to find what was under way.
+        """
+        for _ in range(STORE_TRIES):
             try:
                 return await self.books.do(work)
             except sqlite3.OperationalError as error:
                 log.error("store: %s; trying again", error)
+                problem = error
                 await asyncio.sleep(STORE_PAUSE)
+        raise StoreProblem(f"the store could not be written while letters were under way: {problem}")
 
     def _claim(self, store: Store, limit: int) -> list[DueLetter]:
         now, due = self.clock(), store.next_letter_at()
