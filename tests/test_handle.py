@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from office import DESK, NOW, POLICY
 
 from pqr_mailbot.adapters.sqlite_store import stamp
+from pqr_mailbot.domain.decide import SHOUTS_PER_DAY
 from pqr_mailbot.domain.effects import (
     AddParticipant,
     AssignTicket,
@@ -381,6 +382,15 @@ def test_a_court_that_nobody_can_answer_is_heard_by_level_two(bench: Bench) -> N
     assert bench.tickets() == []
 
 
+def test_machines_that_shout_without_end_do_not_flood_level_two(bench: Bench) -> None:
+    for number in range(SHOUTS_PER_DAY + 5):
+        court = eml(f"no-reply@j{number}.test", "Tutela", f"Acción de tutela {number}", f"<{number}@j.test>")
+        bench.take(court, later(number))
+    assert len(bench.letters("alarm")) == SHOUTS_PER_DAY
+    bench.take(eml("no-reply@otro.test", "Tutela", "Acción de tutela", "<z@j.test>"), later(60 * 25))
+    assert len(bench.letters("alarm")) == SHOUTS_PER_DAY + 1
+
+
 def test_the_admin_hears_once_that_acknowledgements_wait(bench: Bench) -> None:
     for number in range(POLICY.acknowledgements_per_sender_per_day + 3):
         bench.take(eml(text=f"texto {number}", message_id=f"<m{number}@correo.test>"), later(number))
@@ -460,6 +470,15 @@ def test_a_bounced_acknowledgement_never_happened(
     alarms = bench.letters("alarm")
     assert [one.to for one in alarms] == (["ana@lohas.test"] if told else [])
     assert all("clara@gmail.com" in one.text for one in alarms)
+
+
+@pytest.mark.parametrize("report", [{}, {"action": "", "status": ""}], ids=["for good", "it does not say"])
+def test_a_mail_system_that_repeats_itself_is_told_once(bench: Bench, report: dict[str, str]) -> None:
+    letter = acknowledged(bench)
+    for number in range(5):
+        again = dsn(letter, **report).replace(b"Message-ID: <", b"Message-ID: <%d" % number, 1)
+        bench.take(again.replace(b"I'm sorry.", b"I'm sorry, %d." % number), later(number))
+    assert len(bench.letters("alarm")) == 1
 
 
 def test_a_bounce_of_a_letter_to_an_agent_causes_no_letter(bench: Bench) -> None:

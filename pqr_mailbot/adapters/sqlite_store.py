@@ -428,12 +428,12 @@ class Store:
         )
 
     def letters_named(self, tokens: Sequence[str], message_ids: Sequence[str]) -> list[SentLetter]:
-        """The letters of ours that these tokens or Message-IDs name."""
+        """The letters of ours that these tokens or Message-IDs name, those known to be dead left out."""
         rows = self._all(
             """SELECT id, recipient, token, message_id, letter, reference,
                 EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
-            FROM outbox WHERE token IN (SELECT value FROM json_each(?))
-                OR message_id IN (SELECT value FROM json_each(?)) ORDER BY id""",
+            FROM outbox WHERE state <> 'dead' AND (token IN (SELECT value FROM json_each(?))
+                OR message_id IN (SELECT value FROM json_each(?))) ORDER BY id""",
             json.dumps(list(tokens)), json.dumps(list(message_ids)),
         )  # fmt: skip
         return [
@@ -538,6 +538,14 @@ class Store:
         """When such a letter was last queued."""
         row = self._one("SELECT max(created_at) AS at FROM outbox WHERE letter = ? AND about = ?", letter, about)
         return _maybe(row["at"])
+
+    def mails_told_of(self, letter: str, about: str, since: datetime) -> int:
+        """How many mails caused such letters since an instant; one mail may have caused several at once."""
+        row = self._one(
+            "SELECT count(DISTINCT created_at) AS n FROM outbox WHERE letter = ? AND about = ? AND created_at > ?",
+            letter, about, stamp(since),
+        )  # fmt: skip
+        return int(row["n"])
 
     def asked_since(self, reference: str, customer: str, letter: str, since: datetime) -> bool:
         """Was such a letter ever written about this case, or to this customer since an instant?"""

@@ -78,6 +78,7 @@ class SentLetter:
     letter: str = ""
     reference: str | None = None
     to_customer: bool = False
+    told: bool = False  # somebody was told already that it came back
 
 
 def outcome_for(bounce: Bounce, letter: SentLetter) -> Outcome | None:

@@ -42,7 +42,9 @@ from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, 
 
 DESK = "desk"  # the actor of what nobody but the program did
 FUSE = "fuse"  # what the letter to the admin is about when acknowledgements had to wait
-SHOUTING = frozenset({"judicial", "salud"})  # what a machine may say that a person must hear of at once
+SHOUTING = frozenset({"judicial", "salud"})  # what a machine may say that a person must hear of at once,
+SHOUTS_PER_DAY = 10  # but no machine floods them; the rest is in `inbox`
+MACHINE = "machine"  # what the letter about such a mail is about
 DAY = timedelta(days=1)
 
 
@@ -81,16 +83,28 @@ def on_bounce(
             event = "letter_delayed" if found.outcome == "soft" else "letter_bounced"
             detail = f"{letter.letter} to {letter.recipient}: {said}"
             effects.append(NoteEvent(letter.reference, DESK, event, detail))
-        if letter.to_customer and letter.reference and found.outcome != "soft":
-            owner = owners.get(letter.reference)
-            facts, subject = letter_facts.bounced(found, letter), f"Devuelto: {letter.recipient}"
-            effects += [
-                QueueLetter("alarm", Address(one), subject, facts, "auto-generated", now, letter.reference)
-                for one in ([owner] if owner else desk.policy.level_addresses(1))
-            ]
+        if letter.to_customer and letter.reference and found.outcome != "soft" and not letter.told:
+            effects += _told_of_bounce(letter, found, owners.get(letter.reference), desk, now)
     screening, reference = machine.screening, hits[0][0].reference if hits else None
     reason = f"{screening.check}: {screening.header}"
     return [*effects, CloseInbound("set_aside", screening.verdict, reason, reference, {"header": screening.header})]
+
+
+def _told_of_bounce(
+    letter: SentLetter, found: BouncedRecipient, owner: str | None, desk: Desk, now: datetime
+) -> list[Effect]:
+    """Once a letter: a mail system may say the same many times."""
+    facts, subject = letter_facts.bounced(found, letter), f"Devuelto: {letter.recipient}"
+    about = about_bounce(letter.outbox_id)
+    return [
+        QueueLetter("alarm", Address(one), subject, facts, "auto-generated", now, letter.reference, about=about)
+        for one in ([owner] if owner else desk.policy.level_addresses(1))
+    ]
+
+
+def about_bounce(outbox_id: int) -> str:
+    """What the letter about a bounce is about."""
+    return f"bounce of {outbox_id}"
 
 
 _MAY_BE_AN_OFFICE = frozenset({Verdict.NO_REPLY, Verdict.AUTO_REPLY, Verdict.LIST})
@@ -98,12 +112,12 @@ _MAY_BE_AN_OFFICE = frozenset({Verdict.NO_REPLY, Verdict.AUTO_REPLY, Verdict.LIS
 
 def _shouted(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
     flags = sorted(SHOUTING.intersection(machine.urgency))
-    if not flags:
+    if not flags or machine.told_today >= SHOUTS_PER_DAY:
         return []
     facts = letter_facts.urgent_machine(machine, flags, desk)
     subject = f"Correo automático urgente ({', '.join(flags)})"
     return [
-        QueueLetter("alarm", Address(address), subject, facts, "auto-generated", now, about="machine")
+        QueueLetter("alarm", Address(address), subject, facts, "auto-generated", now, about=MACHINE)
         for address in desk.policy.level_addresses(2)
     ]
 

@@ -63,6 +63,7 @@ class MachineMail:
     screening: Screening
     identity: Identity | None
     urgency: tuple[str, ...] = ()
+    told_today: int = 0  # of how many such mails level 2 was told in the last day
 
 
 @dataclass(frozen=True, slots=True)

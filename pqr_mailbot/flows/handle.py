@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import Any
@@ -123,7 +123,8 @@ class Handler:
         parts = split(mail.text)
         found = classify(mail.subject, mail.text if is_forward(mail.subject) else parts.new, self.lexicon)
         if screening.verdict is not Verdict.PERSON or identity is None:
-            machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency)
+            told = self.store.mails_told_of("alarm", decide.MACHINE, now - DAY)
+            machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency, told)
             if screening.verdict is Verdict.BOUNCE and (hits := self._hits(inbound, mail)):
                 return decide.on_bounce(machine, hits, self._owners(hits), self.desk, now), {}
             return decide.on_machine(machine, self.desk, now), {}
@@ -141,7 +142,12 @@ class Handler:
 
     def _hits(self, inbound: Inbound, mail: Mail) -> list[tuple[SentLetter, BouncedRecipient]]:
         bounce = read_bounce(inbound.raw, mail)
-        return bounced_letters(bounce, self.store.letters_named(bounce.tokens, bounce.message_ids)) if bounce else []
+        letters = self.store.letters_named(bounce.tokens, bounce.message_ids) if bounce else []
+        hits = bounced_letters(bounce, letters) if bounce else []
+        return [(replace(letter, told=self._told(letter)), found) for letter, found in hits]
+
+    def _told(self, letter: SentLetter) -> bool:
+        return self.store.last_letter_about("alarm", decide.about_bounce(letter.outbox_id)) is not None
 
     def _owners(self, hits: Sequence[tuple[SentLetter, BouncedRecipient]]) -> dict[str, str | None]:
         cases = (self.store.ticket(letter.reference) for letter, _ in hits if letter.reference)
