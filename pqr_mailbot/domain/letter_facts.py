@@ -8,8 +8,8 @@ from datetime import datetime
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, likely_address
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.effects import Facts, OpenTicket
+from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Classification, State, Ticket
-from pqr_mailbot.domain.reply_text import is_forward
 from pqr_mailbot.domain.situation import Desk, MachineMail, Occasion, Situation
 
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
@@ -90,7 +90,7 @@ def notification(
 
 def _text_shown(occasion: Occasion, opening: bool) -> str:
     """What an agent reads: the writer's words and signature; of a forward that opens a case, what is forwarded too."""
-    return occasion.mail.text if opening and is_forward(occasion.mail.subject) else occasion.parts.own
+    return occasion.mail.text if opening and is_forward(plain_subject(occasion.mail.subject)) else occasion.parts.own
 
 
 def admit_question(case: Ticket, stranger: str) -> Facts:

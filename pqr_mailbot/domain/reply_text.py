@@ -211,14 +211,6 @@ _ANSWERS_BELOW = re.compile(
 _INVISIBLE = dict.fromkeys((*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF))
 
 
-_FORWARD = re.compile(r"\s*(?:rv|fwd?|fw|enc|wg|tr|rm)\s*:", re.IGNORECASE)
-
-
-def is_forward(subject: str) -> bool:
-    """Does the subject say that somebody else's mail is passed on? Then what is quoted may be the whole matter."""
-    return _FORWARD.match(subject) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """A mail's text in three: each holds whole lines of it, in order, without blank lines around them.

@@ -40,9 +40,10 @@ from pqr_mailbot.domain.effects import (
     RecordMessage,
 )
 from pqr_mailbot.domain.identify import Identity, clues, identify, thread_ids
+from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Address, Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.domain.reply_text import is_forward, split
+from pqr_mailbot.domain.reply_text import split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 
@@ -121,7 +122,7 @@ class Handler:
             return decide.on_rescan(), {}
         identity = self._identify(mail) if mail.sender else None
         parts = split(mail.text)
-        found = classify(mail.subject, mail.text if is_forward(mail.subject) else parts.new, self.lexicon)
+        found = classify(mail.subject, mail.text if is_forward(plain_subject(mail.subject)) else parts.new, self.lexicon)
         if screening.verdict is not Verdict.PERSON or identity is None:
             told = self.store.mails_told_of("alarm", decide.MACHINE, now - DAY)
             machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency, told)
