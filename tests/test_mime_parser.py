@@ -493,6 +493,23 @@ def test_of_ten_thousand_people_none_is_cut_in_half() -> None:
     assert {one.address for one in with_header(f"To: {', '.join(long)}").to} < set(long)
 
 
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("juan perez@gmail.test", None),  # an answer to perez@ would reach a stranger
+        ("Ana María ana@x.co", None),
+        ("Ana <ana@x.co>", "ana@x.co"),
+        ("ana@x.co (Ana Ruiz)", "ana@x.co"),
+        ('"Ana Ruiz" ana@x.co', "ana@x.co"),
+        ("=?utf-8?q?Ana_Ruiz?= ana@x.co", "ana@x.co"),
+        ("  ana@x.co  ", "ana@x.co"),
+    ],
+)
+def test_an_address_is_never_cut_out_of_words_that_may_belong_to_it(value: str, address: str | None) -> None:
+    sender = parse(f"From: {value}\r\nSubject: x\r\n\r\nhola".encode()).sender
+    assert (sender.address if sender else None) == address
+
+
 def test_an_endless_name_lends_nothing_to_the_address() -> None:
     found = with_header(f"From: {'ana@y.co ' * 500}<ana@x.co>").sender
     assert found is not None

@@ -66,6 +66,8 @@ _WORD_STOPS = re.compile(r"[<>\",]")
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/=\s]*")
 # A name that should have been in quotes: Pérez, Ana <ana@x.co>
 _NAME_WITH_COMMA = re.compile(r"""(?:^|(?<=,))\s?((?:[^,;<>@"():\\]{1,80}+,\s?){1,2}[^,;<>@"():\\]{1,80}+)(?=<)""")
+# `From: juan perez@x.co`: no brackets say where the address begins, and an answer to perez@x.co may reach a stranger.
+_CUT_ADDRESS = re.compile(r"\A[^<>,;:@]*[^\s<>,;:@\ue001]\s+[^\s<>,;:@\[\]]{1,64}@[^\s<>,;:@\[\]]+\s*\Z")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\],;:\\\"@\ue000-\uf8ff]{1,64}")
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*+")
 _BRACKETED_ID = re.compile(r"<([^<>]{1,998})>")
@@ -469,6 +471,8 @@ def _people(values: dict[str, str], body: _Body) -> tuple[dict[str, tuple[Addres
     except Exception as error:  # noqa: BLE001  # it lets exceptions of the standard library through
         body.defect(f"mail-parser: {type(error).__name__}")
         read, sent_at = {}, None
+    if _CUT_ADDRESS.search(_outside_quotes(sealed.get("from", ""))):
+        read, sealed = {**read, "from": []}, {**sealed, "from": ""}
     people = {}
     for name in _PEOPLE:
         some = _addresses(read.get(name) or (), atoms)
@@ -540,9 +544,13 @@ def safe_address(address: str) -> str | None:
     return None
 
 
+def _outside_quotes(value: str) -> str:
+    return re.sub(r'"[^"]*+"|\([^()]*+\)', " ", value)
+
+
 def _bare_addresses(value: str, atoms: list[str], only_one: bool) -> tuple[Address, ...]:
     """The addresses outside quotes in a field that follows no grammar (`Ana <a@x.co`); `only_one`: or none."""
-    bare = re.sub(r'"[^"]*+"|\([^()]*+\)', " ", value)
+    bare = _outside_quotes(value)
     if only_one and "<" in bare and "@" in bare.partition("<")[0]:
         return ()  # a name that poses as an address
     words = [word.removeprefix("mailto:") for word in re.split(r"[\s<>\[\](),;\"]+", bare) if "@" in word]
