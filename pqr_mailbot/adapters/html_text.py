@@ -48,12 +48,20 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_REFERENCE = re.compile(
     r"&#(?:x0*+(?:[1-8bcef]|1[0-9a-f]|7f)(?![0-9a-f])|0*+(?:[1-8]|1[124-9]|2[0-9]|3[01]|127)(?![0-9]));?", re.IGNORECASE
 )
-_BLOCK = re.compile(
-    "address|article|aside|blockquote|center|dd|div|dl|dt|fieldset|figure|footer|form|h[1-6]|header|li|main|nav|ol|p|pre"
-    "|section|table|tbody|tfoot|thead|tr|ul"
+# Shown with space around them.
+_PARAGRAPHS = frozenset(("blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"))
+_LINES = frozenset(
+    ("address", "article", "aside", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "header",
+     "li", "main", "nav", "section", "tbody", "tfoot", "thead", "tr")
+)  # fmt: skip
+_BLOCKS = _PARAGRAPHS | _LINES
+_MARKS = {
+    **dict.fromkeys(_LINES, _LINE), **dict.fromkeys(_PARAGRAPHS, _PARAGRAPH),
+    "td": _CELL, "th": _CELL, "br": _BREAK, "hr": _LINE,
+}  # fmt: skip
+_VOID = frozenset(
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
-_PARAGRAPH_BLOCK = re.compile("blockquote|h[1-6]|ol|p|pre|table|ul")  # shown with space around them
-_VOID = re.compile("area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr")
 _SELF_CLOSING = frozenset({"p", "li"})  # opened again, they close the one before: they cannot nest by themselves
 
 
@@ -96,10 +104,10 @@ def _tamed(html: str) -> Iterator[str]:
 
 def _tag(name: str, closing: bool, attributes: str, opened: list[str]) -> Iterator[str]:
     """What stands for one tag; `opened` are the elements open now and is kept up to date."""
-    yield _REPLY if name == "div" and _OUTLOOK_BOX.search(attributes) else _mark(name)
-    if _VOID.fullmatch(name):
+    yield _REPLY if name == "div" and _OUTLOOK_BOX.search(attributes) else _MARKS.get(name, "")
+    if name in _VOID:
         return
-    element = name if name in _SELF_CLOSING else "div" if _BLOCK.fullmatch(name) else "span"
+    element = name if name in _SELF_CLOSING else "div" if name in _BLOCKS else "span"
     if closing:
         if opened and opened[-1] == element:
             opened.pop()
@@ -108,14 +116,6 @@ def _tag(name: str, closing: bool, attributes: str, opened: list[str]) -> Iterat
         if element not in _SELF_CLOSING:
             opened.append(element)
         yield f"<{element}{_class(name, attributes)}>"
-
-
-def _mark(name: str) -> str:
-    if _BLOCK.fullmatch(name):
-        return _PARAGRAPH if _PARAGRAPH_BLOCK.fullmatch(name) else _LINE
-    if name in ("td", "th"):
-        return _CELL
-    return {"br": _BREAK, "hr": _LINE}.get(name, "")
 
 
 def _class(name: str, attributes: str) -> str:

@@ -122,7 +122,8 @@ class Handler:
             return decide.on_rescan(), {}
         identity = self._identify(mail) if mail.sender else None
         parts = split(mail.text)
-        found = classify(mail.subject, mail.text if is_forward(plain_subject(mail.subject)) else parts.new, self.lexicon)
+        passed_on = is_forward(plain_subject(mail.subject))  # then what is quoted may be the whole matter
+        found = classify(mail.subject, mail.text if passed_on else parts.new, self.lexicon)
         if screening.verdict is not Verdict.PERSON or identity is None:
             told = self.store.mails_told_of("alarm", decide.MACHINE, now - DAY)
             machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency, told)
