@@ -63,6 +63,15 @@ def free_ports(count: int) -> list[int]:
 # -- certificates ------------------------------------------------------------------------------------------------------
 
 
+# Certificates not to trust: whose authority signs for which host and days, is it known, and what is said of it.
+CERTIFICATES: list[tuple[str, str, tuple[int, int], bool, str]] = [
+    ("unknown authority", "localhost", (-1, 30), False, "not trusted"),
+    ("another host", "correo.example.com", (-1, 30), True, "not for localhost"),
+    ("expired", "localhost", (-30, -1), True, "expired"),
+    ("of tomorrow", "localhost", (1, 30), True, "not valid yet"),
+]
+
+
 class Authority:
     """A private CA and the certificates it signs, as files in `directory`."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Authority, Dovecot
+from servers import CERTIFICATES, Authority, Dovecot
 
 from pqr_mailbot.adapters import imap_mailbox
 from pqr_mailbot.adapters.connection import Endpoint, Trouble
@@ -230,14 +230,6 @@ def test_a_password_that_cannot_be_sent_is_not_sent(password: str) -> None:
 
 
 # -- TLS ---------------------------------------------------------------------------------------------------------------
-
-
-CERTIFICATES: list[tuple[str, str, tuple[int, int], bool, str]] = [
-    ("unknown authority", "localhost", (-1, 30), False, "not trusted"),
-    ("another host", "correo.example.com", (-1, 30), True, "not for localhost"),
-    ("expired", "localhost", (-30, -1), True, "expired"),
-    ("of tomorrow", "localhost", (1, 30), True, "not valid yet"),
-]
 
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from servers import DROP, OFFICE, SMTP_PASSWORD, Authority, SmtpServer, free_ports
+from servers import CERTIFICATES, DROP, OFFICE, SMTP_PASSWORD, Authority, SmtpServer, free_ports
 
 from pqr_mailbot.adapters import smtp_mailer
 from pqr_mailbot.adapters.connection import Endpoint, Trouble
@@ -564,14 +564,6 @@ def test_a_password_outside_ascii(authority: Authority) -> None:
                 assert (await post.send(OFFICE, CLARA, LETTER)).kind == "sent"
 
     run(test)
-
-
-CERTIFICATES: list[tuple[str, str, tuple[int, int], bool, str]] = [
-    ("unknown authority", "localhost", (-1, 30), False, "not trusted"),
-    ("another host", "correo.example.com", (-1, 30), True, "not for localhost"),
-    ("expired", "localhost", (-30, -1), True, "expired"),
-    ("of tomorrow", "localhost", (1, 30), True, "not valid yet"),
-]
 
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
