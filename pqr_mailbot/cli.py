@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from pqr_mailbot import __version__, config, plain, wiring
-from pqr_mailbot.adapters import mime_parser
+from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.letters import TemplateProblem
@@ -353,7 +353,7 @@ def explain(office: Office, mail: str, as_json: bool) -> None:
 def classify(office: Office, file: Any, as_json: bool) -> None:
     """Type, urgency and the words that decided, for a text or a mail."""
     raw = file.read()
-    subject, text = "", mime_parser.decode_text(raw)
+    subject, text = "", mime_header.decode_text(raw)
     if _begins_with_header_fields(text):
         mail = mime_parser.parse(raw)
         subject, text = mail.subject, mail.text

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pqr_mailbot.adapters.html_text import html_text
-from pqr_mailbot.adapters.mime_parser import MAX_ADDRESSES, MAX_TEXT, parse, received_at, safe_file_name
+from pqr_mailbot.adapters.mime_header import MAX_ADDRESSES, received_at
+from pqr_mailbot.adapters.mime_parser import MAX_TEXT, parse, safe_file_name
 from pqr_mailbot.domain.model import Address, Attachment, Mail, is_synthetic_id
 
 MAILS = Path(__file__).parent / "mails"

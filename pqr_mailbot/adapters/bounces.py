@@ -16,7 +16,7 @@ from email import message_from_bytes
 
 from flufl.bounce import all_failures
 
-from pqr_mailbot.adapters import mime_parser
+from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.tokens import token_in
 from pqr_mailbot.domain import machine_phrases as phrases
 from pqr_mailbot.domain.bounce import Bounce, BouncedRecipient
@@ -146,7 +146,7 @@ def _fields(entity: bytes) -> tuple[dict[str, str], bytes]:
     """The header fields (first of each) and the body of an entity."""
     blank = re.compile(rb"\r?\n\r?\n|\A\r?\n").search(entity)
     head, body = (entity[: blank.start()], entity[blank.end() :]) if blank else (entity, b"")
-    return _lines_of_fields(mime_parser.decode_text(head[:_MAX_STATUS])), body
+    return _lines_of_fields(mime_header.decode_text(head[:_MAX_STATUS])), body
 
 
 def _lines_of_fields(text: str) -> dict[str, str]:
@@ -185,7 +185,7 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 def _reported(report: bytes) -> Iterator[BouncedRecipient]:
     """Each recipient of a status report: groups of fields with blank lines between, the first about the message."""
-    text = mime_parser.decode_text(report).replace("\r\n", "\n")
+    text = mime_header.decode_text(report).replace("\r\n", "\n")
     for group in re.split(r"\n[ \t]*\n", text)[: 2 * _MAX_RECIPIENTS]:
         fields = _lines_of_fields(group)
         final, original = _typed_address(fields.get("final-recipient", "")), fields.get("original-recipient", "")
@@ -205,7 +205,7 @@ def _typed_address(value: str) -> str:
     if "\\x{" in said:  # RFC 6533 section 3
         said = _UNICODE_ESCAPE.sub(lambda escape: _character(escape[1]), said)
     found = _WIDE_ADDRESS.search(said)
-    return (mime_parser.safe_address(found[0]) or found[0].lower()) if found else ""
+    return (mime_header.safe_address(found[0]) or found[0].lower()) if found else ""
 
 
 def _character(code: str) -> str:
@@ -286,7 +286,7 @@ def _addressed(returned: list[Mail], mail: Mail, words: str) -> list[BouncedReci
 
 def _all(addresses: Iterable[str], words: str, mail: Mail, action: str = "") -> list[BouncedRecipient]:
     """Each address with what the words around it say."""
-    safe = (mime_parser.safe_address(said.strip("<>'\"")) for said in addresses)
+    safe = (mime_header.safe_address(said.strip("<>'\"")) for said in addresses)
     each = list(dict.fromkeys(address for address in safe if address))[:_MAX_RECIPIENTS]
     found = []
     for address in each:
@@ -327,7 +327,7 @@ def _one_line(text: str) -> str:
 def _ids(mail: Mail, returned: list[Mail], reports: list[bytes]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Every Message-ID and every token of ours in the returned header, the report, the text, the bounce's thread."""
     ids: dict[str, None] = dict.fromkeys((*mail.in_reply_to, *mail.references))
-    texts = [mail.text[:_MAX_READ], *(mime_parser.decode_text(report) for report in reports)]
+    texts = [mail.text[:_MAX_READ], *(mime_header.decode_text(report) for report in reports)]
     for letter in returned:
         own = () if is_synthetic_id(letter.message_id) else (letter.message_id,)
         ids |= dict.fromkeys((*own, *letter.in_reply_to, *letter.references))

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import Any
 
-from pqr_mailbot.adapters import mime_parser
+from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Envelope, Letters, letter_subject
 from pqr_mailbot.adapters.sqlite_store import FinishedLetter, Inbound, Store
@@ -306,7 +306,7 @@ def _case_thread(effect: QueueLetter, domain: str) -> str:
 
 def _dates(inbound: Inbound, mail: Mail) -> list[datetime]:
     """Every instant that says how old a mail is: INTERNALDATE, the topmost Received, its own Date."""
-    received = mime_parser.received_at(mail)
+    received = mime_header.received_at(mail)
     return [instant for instant in (inbound.received_at, received, mail.sent_at) if instant]
 
 
