@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pqr_mailbot.adapters.html_text import html_text
 from pqr_mailbot.adapters.mime_header import MAX_ADDRESSES, received_at
-from pqr_mailbot.adapters.mime_parser import MAX_TEXT, parse, safe_file_name
+from pqr_mailbot.adapters.mime_parser import MAX_TEXT, open_attachments, parse, safe_file_name
 from pqr_mailbot.domain.model import Address, Attachment, Mail, is_synthetic_id
 
 MAILS = Path(__file__).parent / "mails"
@@ -306,6 +306,50 @@ def test_the_only_text_of_a_mail_is_read_whatever_it_is_called() -> None:
     assert (found.text, found.attachments) == ("Hola", (Attachment("a.txt", "text/plain", 6),))
 
 
+# --- attachments opened ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MAILS.glob("*.eml")))
+def test_opened_attachments_are_those_of_the_mail(name: str) -> None:
+    raw = (MAILS / f"{name}.eml").read_bytes()
+    opened = list(open_attachments(raw))
+    assert tuple(one.attachment for one in opened) == parse(raw).attachments
+    assert [one.attachment.size for one in opened] == [len(one.content) for one in opened]
+
+
+CONTENTS = [
+    ("apple_mixed", [b"%PDF-1.4\n"]),
+    ("attachments", [None, b"%PDF-1.4\n", None, None, None, None]),
+    ("outlook_related", [b"abc"]),
+    ("smime_opaque", [None, b"abc"]),
+    ("uuencoded", [b"Hola"]),
+]
+
+
+@pytest.mark.parametrize(("name", "contents"), CONTENTS)
+def test_the_content_of_attachments(name: str, contents: list[bytes | None]) -> None:
+    opened = list(open_attachments((MAILS / f"{name}.eml").read_bytes()))
+    assert [one.content if want else None for one, want in zip(opened, contents, strict=True)] == contents
+
+
+IN_THE_HTML = b'Content-Type: text/html\r\n\r\n<img src="cid:logo%40x"><img src=CID:b@x>'
+PICTURES = [  # (header of a picture, does the mail say inline, is it shown)
+    ("Content-ID: <logo@x>\r\nContent-Disposition: inline; filename=a.png", True, True),
+    ("Content-ID: <logo@x>\r\nContent-Disposition: attachment", False, True),
+    ("Content-ID: b@x", False, True),
+    ("Content-ID: <c@x>\r\nContent-Disposition: inline", True, False),
+    ("Content-Disposition: INLINE", True, False),
+    ("Content-ID:", False, False),
+]
+
+
+@pytest.mark.parametrize(("header", "inline", "shown"), PICTURES)
+def test_pictures_of_the_html_are_told_from_files(header: str, inline: bool, shown: bool) -> None:
+    picture = f"Content-Type: image/png\r\n{header}\r\n\r\nx".encode()
+    (opened,) = open_attachments(multipart(multipart(b"\r\nllano", IN_THE_HTML, kind="alternative"), picture))
+    assert (opened.inline, opened.shown, opened.content) == (inline, shown, b"x")
+
+
 @pytest.mark.parametrize(
     ("name", "types"),
     [
@@ -367,6 +411,14 @@ def test_winmail_dat_is_opened(content: bytes, text: str, files: list[tuple[str,
     listed = [(a.filename, a.size) for a in found.attachments]
     assert (found.text, listed) == (text, [("winmail.dat", len(content)), *files])
     check_invariants(found)
+
+
+def test_files_in_winmail_dat_have_their_content() -> None:
+    shown = record(2, 0x9005, properties((0x1E, 0x3712, b"logo@x\0"), (0x0D, 0x3701, b"\0" * 16 + b"GIF")))
+    html = record(1, 0x9003, properties((0x102, 0x1013, b"<img src=cid:logo@x>")))
+    content = winmail(html, *A_FILE, A_FILE[0], shown)
+    opened = list(open_attachments(b"Content-Type: application/ms-tnef; name=winmail.dat\r\n\r\n" + content))
+    assert [(one.content, one.shown) for one in opened] == [(content, False), (b"%PDF-1.4", False), (b"GIF", True)]
 
 
 def test_a_text_beside_winmail_dat_is_the_text() -> None:
@@ -918,9 +970,12 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile(name: str) -> None:
-    found = parse(HOSTILE[name]())
+    raw = HOSTILE[name]()
+    found = parse(raw)
     check_invariants(found)
     assert not any(defect.startswith("unreadable") for defect in found.defects)
+    for opened, listed in zip(open_attachments(raw), found.attachments, strict=True):
+        assert (opened.attachment, len(opened.content)) == (listed, listed.size)
 
 
 def check_invariants(found: Mail) -> None:
@@ -1017,6 +1072,7 @@ TREES = st.recursive(
 def test_any_tree_of_parts_is_survived(tree: bytes) -> None:
     found = parse(HEAD + tree)
     check_invariants(found)
+    assert tuple(one.attachment for one in open_attachments(HEAD + tree)) == found.attachments
     assert not any(defect.startswith("unreadable") for defect in found.defects)
 
 

@@ -15,11 +15,11 @@ import codecs
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from pqr_mailbot.adapters.charsets import codec_of, decoded, is_name, is_stateful
 from pqr_mailbot.adapters.html_text import html_text
@@ -78,6 +78,7 @@ _UUENCODED = re.compile(r"(?m)^begin [0-7]{3,4} ([^\n]{1,200})\n((?:[ -`]{1,90}\
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}["']?([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
 _SOFT_BREAK = re.compile(rb"=[ \t]*+(?:\r?\n|\r|\Z)")
 _BLANKS = b" \t\r\n\f\v"
+_SHOWN_PICTURE = re.compile(r"""(?i)\bcid:([^\s"'<>()]{1,998})""")  # RFC 2392
 _ENCODINGS = {
     "quotedprintable": "quoted-printable",
     "quoted printable": "quoted-printable",
@@ -113,10 +114,33 @@ _EXTENSIONS = {
 _TYPES = {extension: kind for kind, extension in _EXTENSIONS.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedAttachment:
+    """An attachment with its content. Part of the HTML, such as a picture in a signature, when `shown`."""
+
+    attachment: Attachment
+    content: bytes
+    inline: bool  # Content-Disposition says so
+    shown: bool  # the HTML of the mail has it as a picture, by its Content-ID
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An attachment that can be opened."""
+
+    attachment: Attachment
+    content: Callable[[], bytes]
+    inline: bool
+    content_id: str
+
+
 @dataclass(slots=True)
 class _Body:
     """What the walk over the parts has gathered."""
 
+    keeps_files: bool = False
+    files: list[_File] = field(default_factory=list)  # when they are kept: they hold on to opened containers
+    shown: set[str] = field(default_factory=set)  # what the HTML says it shows, then too
     attachments: list[Attachment] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)  # of the attachments' content
     defects: list[str] = field(default_factory=list)
@@ -129,6 +153,17 @@ class _Body:
     def defect(self, what: str) -> None:
         if what not in self.defects and len(self.defects) < 20:
             self.defects.append(what)
+
+    def add(
+        self, attachment: Attachment, content: Callable[[], bytes], inline: bool = False, content_id: str = ""
+    ) -> None:
+        self.attachments.append(attachment)
+        if self.keeps_files:
+            self.files.append(_File(attachment, content, inline, content_id))
+
+    def note_pictures(self, html: str) -> None:
+        if self.keeps_files:
+            self.shown.update(clean(unquote(name)) for name in _SHOWN_PICTURE.findall(html))
 
     def content_hash(self) -> str:
         return hashlib.sha256(self.text_hash.digest() + b"".join(self.digests)).hexdigest()
@@ -156,6 +191,7 @@ class _Head:
     disposition: str
     parameters: Mapping[str, str]  # of Content-Type
     filename: str  # of Content-Disposition
+    content_id: str  # without its brackets
 
     @property
     def name(self) -> str:
@@ -189,12 +225,31 @@ def parse(raw: bytes, complete: bool = True) -> Mail:
         return Mail(made_id(digest, {}), None, "", "", digest, complete=complete, defects=defects)
 
 
-def _parse(raw: bytes, complete: bool) -> Mail:
+def open_attachments(raw: bytes) -> Iterator[OpenedAttachment]:
+    """What `Mail.attachments` of the same bytes names, in that order, each with its content, one decoded at a time.
+
+    Files out of a winmail.dat, a signed envelope or uuencoded text are among them, as they are there. Never raises.
+    """
+    body = _Body(keeps_files=True)
+    with contextlib.suppress(Exception):  # as in parse()
+        root, _ = _opened(raw)
+        list(_texts(root, body, 0))
+    for file in body.files:
+        shown = file.content_id in body.shown
+        yield OpenedAttachment(file.attachment, file.content(), file.inline, shown)
+
+
+def _opened(raw: bytes) -> tuple[_Part, list[tuple[str, bytes]]]:
+    """The whole mail as a part, and the fields of its header."""
     raw = _straightened(raw)
     found, start = fields_of(raw, 0, len(raw), whole=True)
+    return _root(raw, start, dict(reversed(found))), found
+
+
+def _parse(raw: bytes, complete: bool) -> Mail:
+    root, found = _opened(raw)
     first = dict(reversed(found))
     body = _Body()
-    root = _root(raw, start, first)
     text = _joined(_texts(root, body, 0)) or _joined(body.found) or _around_the_parts(root)
     charset = _charset_of_headers(root)
     content_hash = body.content_hash()
@@ -259,7 +314,7 @@ def _joined(texts: Iterable[_Text]) -> str:
 
 
 def _head(fields: Mapping[str, bytes], default: str = "text/plain") -> _Head:
-    """What the three fields say that matter. RFC 2045 section 5.2: a type that is none counts as text/plain."""
+    """What the fields say that matter. RFC 2045 section 5.2: a type that is none counts as text/plain."""
     if not fields:
         return _BARE_HEADS[default]
     said = {name: unfolded(fields[name][:_MAX_TYPE]) for name in _READING if name in fields}
@@ -273,11 +328,12 @@ def _head(fields: Mapping[str, bytes], default: str = "text/plain") -> _Head:
         re.split(r"[;\s]", disposition, maxsplit=1)[0].strip("\"'").lower(),
         _parameters(kind),
         _parameters(disposition).get("filename", ""),
+        said.get("content-id", "").strip("<> "),
     )
 
 
-_BARE_HEADS = {kind: _Head(kind, False, "", "", {}, "") for kind in ("text/plain", "message/rfc822")}
-_READING = ("content-type", "content-disposition", "content-transfer-encoding")
+_BARE_HEADS = {kind: _Head(kind, False, "", "", {}, "", "") for kind in ("text/plain", "message/rfc822")}
+_READING = ("content-type", "content-disposition", "content-transfer-encoding", "content-id")
 
 
 def _kind(value: str, encoding: str) -> str:
@@ -471,6 +527,7 @@ def _prose(part: _Part, body: _Body) -> Iterator[_Text]:
     """A text part as it is to be read; files inside it, as uuencode has them, go to `body`."""
     text, head = _decoded_text(part, body), part.head
     if head.kind in _HTML:
+        body.note_pictures(text)
         yield _Text(True, text)
     elif head.kind == "text/richtext":  # RFC 1341: HTML but for two names
         yield _Text(True, text.replace("<nl>", "<br>").replace("<lt>", "&lt;"))
@@ -551,7 +608,9 @@ def _attach(part: _Part, body: _Body, depth: int) -> Iterator[_Text]:
         size += len(chunk)
         digest.update(chunk.translate(None, b"\r") if lines else chunk)  # line ends change on the way
     named = safe_file_name(part.head.name)
-    body.attachments.append(Attachment(named or _name_for(part.kind, len(body.attachments) + 1), part.kind, size))
+    attachment = Attachment(named or _name_for(part.kind, len(body.attachments) + 1), part.kind, size)
+    inline = part.head.disposition == "inline"
+    body.add(attachment, lambda: b"".join(_content(part)), inline, part.head.content_id)
     body.digests.append(digest.digest())
     if part.kind == "text/calendar":
         _note_method(part, body)
@@ -576,11 +635,12 @@ def _uuencoded_file(block: re.Match[str], body: _Body) -> str:
     first = block[2].partition("\n")[0].rstrip()
     length = (ord(first[0]) - 32) & 63 if first else 0
     whole = length > 0 and abs(1 + (length + 2) // 3 * 4 - len(first)) <= 1  # some add a checksum, some lose a blank
-    size = len(_from_uuencode(block[2].encode())) if whole and (block[3] or length == 45) else 0
+    encoded = block[2].encode()
+    size = len(_from_uuencode(encoded)) if whole and (block[3] or length == 45) else 0
     if not size or len(body.attachments) >= MAX_PARTS:
         return block[0]
     name = safe_file_name(block[1]) or _name_for("application/octet-stream", len(body.attachments) + 1)
-    body.attachments.append(Attachment(name, _type_for(name), size))
+    body.add(Attachment(name, _type_for(name), size), lambda: _from_uuencode(encoded))
     return ""
 
 
@@ -705,10 +765,13 @@ def _open_winmail(data: bytes, body: _Body) -> None:
     found = read_tnef(data)
     if found is None:
         return
-    body.found += [_Text(html, text) for html, text in found.bodies]
-    for name, size in found.files[:_MAX_INSIDE]:
-        safe = safe_file_name(name) or _name_for("application/octet-stream", len(body.attachments) + 1)
-        body.attachments.append(Attachment(safe, _type_for(safe), size))
+    for html, text in found.bodies:
+        body.found.append(_Text(html, text))
+        body.note_pictures(text if html else "")
+    for file in found.files[:_MAX_INSIDE]:
+        safe = safe_file_name(file.name) or _name_for("application/octet-stream", len(body.attachments) + 1)
+        attachment = Attachment(safe, _type_for(safe), len(file.content))
+        body.add(attachment, partial(bytes, file.content), False, file.content_id)
 
 
 def _signed_texts(data: bytes, body: _Body, depth: int) -> Iterator[_Text]:
