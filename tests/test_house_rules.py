@@ -92,9 +92,18 @@ def test_states_are_said_once() -> None:
         assert "state IN ({})".format(", ".join(f"'{state}'" for state in states)) in schema
 
 
-def test_every_template_is_a_letter_or_its_layout() -> None:
-    shipped = {path.name for path in (ROOT / "templates").iterdir()}
-    assert shipped == {f"{letter}.j2" for letter in letters.SAMPLE_FACTS} | {"_text.j2", "_html.j2"}
+def test_every_template_is_a_letter_its_layout_or_a_part_of_letters() -> None:
+    shipped = {path.name: path.read_text("utf-8") for path in (ROOT / "templates").iterdir()}
+    included = set(re.findall(r'{% include "(.+?)"', "".join(shipped.values())))
+    assert shipped.keys() == {f"{letter}.j2" for letter in letters.SAMPLE_FACTS} | {"_text.j2", "_html.j2"} | included
+
+
+def test_both_layouts_define_the_same_macros() -> None:
+    def macros(layout: str) -> list[str]:
+        found = re.findall(r"{% macro (\w+\(.*?\)) %}", (ROOT / "templates" / layout).read_text("utf-8"))
+        return sorted(one for one in found if one != "head(title)")  # HTML alone has a head
+
+    assert macros("_text.j2") == macros("_html.j2")
 
 
 def test_the_readme_names_every_command_and_every_module() -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import date
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from html import unescape
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from office import CLARA, DESK, NOW, POLICY, mail, ticket
 
 from pqr_mailbot.adapters.html_text import html_text
+from pqr_mailbot.adapters.letter_words import mailto
 from pqr_mailbot.adapters.letters import (
     NO_SUBJECT,
     SAMPLE_FACTS,
@@ -41,6 +43,7 @@ NOTICE = "https://lohas.test/datos"
 OFFICE = replace(POLICY.office, privacy_notice_url=NOTICE)
 LETTERS = Letters(None, OFFICE)
 ACK, NOTE = "acknowledgement", "notification"
+TOKEN = "pqr.abcdefghijklm.abcdefghijklmnop"
 ENVELOPE = Envelope(
     message_id="<pqr.abc.def@lohas.test>",
     from_name=OFFICE.name,
@@ -120,7 +123,7 @@ def head(raw: bytes) -> bytes:
         (ACK, {}, "rectificarlos o pedir que se supriman, escriba a info@lohas.test"),
         (ACK, {}, f"Política de tratamiento de datos: {NOTICE}"),
         (NOTE, {}, f"Caso nuevo: {REF}"),
-        (NOTE, {"is_new": False}, f"El cliente escribió: {REF}"),
+        (NOTE, {"event": "El cliente escribió"}, f"El cliente escribió: {REF}"),
         (NOTE, {}, "Ana Ruiz: Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
         (
             NOTE,
@@ -137,12 +140,12 @@ def head(raw: bytes) -> bytes:
         (NOTE, {"text": " \n"}, "(El mensaje no trae texto nuevo.)"),
         (NOTE, {"text": "a " * 10_000}, "el texto se muestra hasta aquí; el correo completo está guardado"),
         (NOTE, {}, "bolsa.jpg · image/jpeg · 245 kB"),
-        (NOTE, {}, "factura 4711.pdf · application/pdf · 3,1 MB"),
+        (NOTE, {}, "factura 4711.pdf · application/pdf · 23,1 MB · no va en este correo"),
+        (NOTE, {}, "Lo que no va en este correo está en el correo original, en el buzón de la oficina."),
         (NOTE, {}, "Clara Gómez <clara@correo.example>"),
         (NOTE, {"writer": "hijo@correo.test"}, "Lo que escribió hijo@correo.test"),
-        (NOTE, {"note_author": "Luz Mora", "is_new": False}, f"Nota interna: {REF}"),
-        (NOTE, {"note_author": "Luz Mora"}, "Lo que escribió Luz Mora"),
-        (NOTE, {"answer_to": "casa@correo.test"}, "Para: casa@correo.test"),
+        (NOTE, {}, "Luz Mora: ya hablé con bodega, el lote es el 118."),
+        (NOTE, {"answer_to": "casa@correo.test"}, "Responder a"),
         (NOTE, {}, "Café vencido en el último pedido"),
         (NOTE, {}, "lunes 1 de junio de 2026, 10:42 (hora de Colombia)"),
         (NOTE, {}, "reclamo (95 % de certeza)"),
@@ -152,9 +155,9 @@ def head(raw: bytes) -> bytes:
         (NOTE, {}, "lunes 8 de junio de 2026: Corpus Christi"),
         (NOTE, {}, "PQR-2026-000007 · Molienda para greca · cerrado · 3 de febrero de 2026"),
         (NOTE, {}, "2026-06-01 10:42 · escribió clara@correo.example"),
-        (NOTE, {}, "escríbale desde el buzón de la oficina (info@lohas.test)"),
-        (NOTE, {}, f"Asunto: [{REF}] Café vencido en el último pedido"),
-        (NOTE, {}, "Si responde este correo, su texto queda como nota interna del caso: el cliente no lo recibe."),
+        (NOTE, {}, "su texto le llega al cliente, desde info@lohas.test y con su nombre."),
+        (NOTE, {}, "#resolver marca el caso como resuelto"),
+        (NOTE, {}, "#prorrogar FECHA MOTIVO amplía el plazo"),
         (NOTE, {}, "Correo interno: no lo reenvíe al cliente."),
         ("alarm", {}, "no mail could be fetched since 2026-06-01 10:42"),
         ("alarm", {}, "imap.example:993: connection refused"),
@@ -210,7 +213,7 @@ def test_both_parts_carry_the_same_words(letter: str) -> None:
         return {word.strip(":") for word in part.split() if re.search(r"\w", word)}
 
     text, html = (words(part) for part in both(letter))
-    around = {"pqr-mailbot", *OFFICE.name.split(), "Escribir", "al", "cliente"}  # HTML's letterhead and button
+    around = {"pqr-mailbot", *OFFICE.name.split()}  # HTML's letterhead
     assert text - html == set()
     assert html - text <= around
 
@@ -271,7 +274,7 @@ def test_every_letter_of_the_rules_renders_and_the_samples_know_its_facts() -> N
     assert {letter.letter for letter in queued} == {ACK, NOTE}
     for letter in queued:
         assert set(letter.facts) - {"is_claim"} <= set(SAMPLE_FACTS[letter.letter])
-        assert set(SAMPLE_FACTS[letter.letter]) - {"note_author"} <= set(letter.facts) | {"customer_name"}
+        assert set(SAMPLE_FACTS[letter.letter]) - {"token"} <= set(letter.facts) | {"customer_name"}
         assert str(letter.reference) in LETTERS.render(letter.letter, letter.facts).text
 
 
@@ -294,15 +297,21 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("words", HOSTILE, ids=ascii)
+def spoilt(fact: object, words: str, key: str = "") -> object:
+    """The fact with a stranger's words in place of every text of it."""
+    if isinstance(fact, Mapping):
+        return {name: spoilt(value, words, name) for name, value in fact.items()}
+    if isinstance(fact, list):
+        return [spoilt(item, words) for item in fact]
+    return words if isinstance(fact, str) and key != "reference" else fact
+
+
+@pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:60])
 @pytest.mark.parametrize("letter", SAMPLE_FACTS)
 def test_strangers_words_are_only_values(letter: str, words: str) -> None:
-    """Said in every text field at once: no markup, no template, no header, and the mail stays one mail."""
-    texts = {key for key, value in SAMPLE_FACTS[letter].items() if isinstance(value, str)} - {"reference"}
-    facts: dict[str, object] = dict.fromkeys(texts, words)
-    if "attachments" in SAMPLE_FACTS[letter]:
-        files = {ACK: [words] * 30, NOTE: [{"filename": words, "content_type": words, "size": 1}] * 60}
-        facts |= {"attachments": files[letter]}
+    """Said in every text at once: no markup, no template, no header, and the mail stays one mail."""
+    facts = spoilt(SAMPLE_FACTS[letter], words)
+    assert isinstance(facts, dict)
     raw = composed(letter, facts, recipient=Address("clara@correo.test", words), subject=letter_subject(REF, words))
     message = reread(raw)
     text, html = words_of(message)
@@ -344,12 +353,20 @@ def test_html_reaches_for_nothing(letter: str) -> None:
 
 
 @pytest.mark.parametrize("subject", ["¿Café & té? 100 % + más", 'a"b<c>&bcc=evil', "ñ#x"])
-def test_the_button_fills_in_recipient_and_subject(subject: str) -> None:
-    html = LETTERS.render(NOTE, {**SAMPLE_FACTS[NOTE], "subject": subject, "answer_to": "ana+b&c@x.test"}).html
-    address, _, query = re.findall(r'href="mailto:([^"]*)"', html)[0].partition("?")
+def test_a_button_fills_in_recipient_subject_and_order(subject: str) -> None:
+    letters = Letters(None, replace(OFFICE, address="ana+b&c@x.test"))
+    html = letters.render(NOTE, {**SAMPLE_FACTS[NOTE], "subject": subject}).html
+    address, _, query = unescape(re.findall(r'href="mailto:([^"]*)"', html)[0]).partition("?")
     assert (unquote(address), "&" in address) == ("ana+b&c@x.test", False)
-    assert unquote(query) == f"subject=[{REF}] {subject}"
-    assert re.fullmatch(r"subject=[A-Za-z0-9%._~-]+", query)
+    assert parse_qsl(query) == [("subject", f"[{REF}] {subject} ({TOKEN})"), ("body", "#resolver")]
+    assert re.fullmatch(r"subject=[A-Za-z0-9%._~-]+&body=[A-Za-z0-9%._~-]+", query)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"), [("", ""), ("#nota", "&body=%23nota"), ("a\nb\r\nc", "&body=a%0D%0Ab%0D%0Ac")]
+)
+def test_mailto(body: str, said: str) -> None:
+    assert mailto("info@x.test", "a b", body) == f"mailto:info@x.test?subject=a%20b{said}"
 
 
 @pytest.mark.parametrize("value", [object(), b"x", 1.5, {1}, [object()], {"a": object()}])

@@ -9,7 +9,7 @@ from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, likely_addre
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.effects import Facts, OpenTicket
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
-from pqr_mailbot.domain.model import Classification, State, Ticket
+from pqr_mailbot.domain.model import Attachment, Classification, State, Ticket
 from pqr_mailbot.domain.situation import Desk, MachineMail, Occasion, Situation
 
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
@@ -56,16 +56,14 @@ def notification(
         **facts,
         "received_on": received.date(),
         "received_hour": received.strftime("%H:%M"),
-        "is_new": isinstance(case, OpenTicket),
+        "event": "Caso nuevo" if isinstance(case, OpenTicket) else "El cliente escribió",
         "customer_name": case.customer.name,
         "customer_address": case.customer.address,
         "writer": "" if identity.author.address == case.customer.address else identity.author.address,
         "answer_to": case.reply_address or case.customer.address,
         "subject": mail.subject,
         "text": _text_shown(occasion, isinstance(case, OpenTicket))[:TEXT_SHOWN],
-        "attachments": [
-            {"filename": a.filename, "content_type": a.content_type, "size": a.size} for a in mail.attachments
-        ],
+        "attachments": [_file(attachment) for attachment in mail.attachments],
         "confidence": round(classification.confidence * 100),
         "evidence": list(dict.fromkeys(e.words for e in classification.evidence if e.type == classification.type)),
         "urgent": classification.urgent,
@@ -85,6 +83,18 @@ def notification(
         ],
         "related": [related] if related else [],
         "warning": _warning(occasion, withheld),
+        "note": "",
+        "orders": [],
+    }
+
+
+def _file(attachment: Attachment, enclosed: bool = False) -> Facts:
+    """`enclosed`: it goes along with this very letter; else it is in the original mail alone."""
+    return {
+        "filename": attachment.filename,
+        "content_type": attachment.content_type,
+        "size": attachment.size,
+        "enclosed": enclosed,
     }
 
 
