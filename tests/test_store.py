@@ -251,11 +251,11 @@ def test_the_acknowledgement_counts_when_a_server_took_it(store: Store) -> None:
 
 def test_who_has_waited_longest_gets_the_next_case(store: Store) -> None:
     agents = ["ana@lohas.test", "luz@lohas.test"]
-    assert store.turn_among(agents) == "ana@lohas.test"
+    assert store.in_turn(agents) == ("ana@lohas.test", "luz@lohas.test")
     with store.transaction():
         open_one(store)
-    assert store.turn_among(agents) == "luz@lohas.test"
-    assert store.turn_among([]) is None
+    assert store.in_turn(agents) == ("luz@lohas.test", "ana@lohas.test")
+    assert store.in_turn([]) == ()
 
 
 # -- history ---------------------------------------------------------------------------------------------------------

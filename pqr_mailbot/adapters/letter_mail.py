@@ -104,6 +104,15 @@ def _boundary(kind: str, token: str) -> str:
     return f"=_{kind}.{_NOT_IN_BOUNDARIES.sub('', token)[:50]}"
 
 
+def own_words(raw: bytes) -> str:
+    """The text of a finished letter without what it quotes: what we ourselves said in it."""
+    message = message_from_bytes(raw, policy=_LetterPolicy())
+    assert isinstance(message, EmailMessage)
+    body = message.get_body(("plain",))
+    lines = str(body.get_content()).splitlines() if body else []
+    return "\n".join(line for line in lines if not line.startswith(">"))
+
+
 # -- the header ----------------------------------------------------------------------------------------------------
 
 

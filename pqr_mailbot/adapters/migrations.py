@@ -27,6 +27,52 @@ def m002_what_letters_are_about(db: Database) -> None:
     db.execute("CREATE INDEX outbox_about ON outbox (letter, about) WHERE about <> ''")
 
 
+@migrations()
+def m005_colleagues(db: Database) -> None:
+    """What colleagues order: extensions, pauses, merged cases, held mails, absences; and what fired once."""
+    for statement in _COLLEAGUES:
+        db.execute(statement)
+
+
+_COLLEAGUES = (
+    "ALTER TABLE ticket ADD COLUMN extension_days INTEGER NOT NULL DEFAULT 0 CHECK (extension_days >= 0)",
+    "ALTER TABLE ticket ADD COLUMN merged_into TEXT REFERENCES ticket (reference)",
+    "CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into IS NOT NULL",
+    "CREATE INDEX ticket_reply_address ON ticket (reply_address) WHERE reply_address IS NOT NULL",
+    "CREATE INDEX participant_address ON participant (address)",
+    # Days after asked_on up to and including completed_on do not count; NULL: the customer still owes something.
+    """CREATE TABLE pause (
+        reference TEXT NOT NULL REFERENCES ticket (reference),
+        asked_on TEXT NOT NULL,
+        completed_on TEXT CHECK (completed_on >= asked_on),
+        PRIMARY KEY (reference, asked_on)
+    ) STRICT, WITHOUT ROWID""",
+    # Until now a letter was the customer's when it was a message of the conversation; copies are no message.
+    "ALTER TABLE outbox ADD COLUMN customer_facing INTEGER NOT NULL DEFAULT 0 CHECK (customer_facing IN (0, 1))",
+    "UPDATE outbox SET customer_facing = 1 WHERE id IN (SELECT outbox_id FROM message WHERE outbox_id IS NOT NULL)",
+    "ALTER TABLE outbox ADD COLUMN seen INTEGER",  # the last message of its case when it was written
+    """CREATE TABLE held_mail (
+        inbound_id INTEGER PRIMARY KEY REFERENCES inbound (id),
+        kind TEXT NOT NULL CHECK (kind IN ('held', 'challenge')),
+        agent TEXT NOT NULL,
+        until TEXT NOT NULL,
+        released_at TEXT
+    ) STRICT""",
+    """CREATE TABLE absence (
+        address TEXT PRIMARY KEY,
+        first TEXT NOT NULL,
+        last TEXT NOT NULL CHECK (last >= first)
+    ) STRICT""",
+    # Once-only: what fired for whom, by which rule, in which cycle (a day, a case's round).
+    """CREATE TABLE fired (
+        about TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        cycle TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (about, rule, cycle)
+    ) STRICT, WITHOUT ROWID""",
+)
+
 # What every list of states below says is said in domain.model too; a test compares them.
 _THE_DESK = (
     """CREATE TABLE signing_key (

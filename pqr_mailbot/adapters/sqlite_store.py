@@ -25,11 +25,12 @@ import zstandard
 from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
-from pqr_mailbot.adapters.tokens import Signer, token_in
+from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
 from pqr_mailbot.domain.bounce import SentLetter
+from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
 from pqr_mailbot.domain.identify import KnownId
-from pqr_mailbot.domain.model import Address, Classification, Evidence, Mail, State, Ticket
+from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, Mail, State, Ticket
 from pqr_mailbot.domain.reference import format_reference
 from pqr_mailbot.domain.situation import Earlier, Waiting
 
@@ -106,6 +107,7 @@ class FinishedLetter:
     raw: bytes
     not_before: datetime
     about: str = ""
+    customer_facing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ def stamp(instant: datetime) -> str:
 
 def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _stamped(instant: datetime | None) -> str | None:
+    return stamp(instant) if instant else None
 
 
 def _maybe(text: str | None) -> datetime | None:
@@ -231,7 +237,11 @@ class Store:
             yield
 
     def signer(self) -> Signer:
-        return Signer(self._one("SELECT key FROM signing_key ORDER BY id DESC LIMIT 1")["key"])
+        return Signer(*(row["key"] for row in self._all("SELECT key FROM signing_key ORDER BY id")))
+
+    def rotate_key(self) -> None:
+        """Letters are signed by a new key from now on; answers to those signed before still count."""
+        self._run("INSERT INTO signing_key (key) VALUES (?)", new_key())
 
     def version(self) -> int:
         """Changes whenever another connection has written."""
@@ -390,13 +400,13 @@ class Store:
         return done.rowcount
 
     def same_mail(self, inbound_id: int, message_id: str, content_key: str) -> tuple[int, str | None] | None:
-        """The first other mail with this Message-ID and content that became part of a case, and the case.
+        """The first other mail with this Message-ID and content that was handled, and its case.
 
         One that failed, was set aside or was itself a duplicate stands for nothing: its copy is handled.
         """
         row = self._first(
             """SELECT id, reference FROM inbound WHERE message_id = ? AND content_key = ? AND id <> ?
-            AND EXISTS (SELECT 1 FROM message WHERE inbound_id = inbound.id) ORDER BY id LIMIT 1""",
+            AND state = 'done' AND reason NOT LIKE 'duplicate of%' ORDER BY id LIMIT 1""",
             message_id, content_key, inbound_id,
         )  # fmt: skip
         return (row["id"], row["reference"]) if row else None
@@ -411,8 +421,9 @@ class Store:
             row = self._letter_of(token) if token else None
             if row:
                 known[said] = KnownId(
-                    row["reference"], row["recipient"].lower(), not row["to_customer"], row["letter"], row["about"]
-                )
+                    row["reference"], row["recipient"].lower(), not row["customer_facing"], row["letter"],
+                    row["about"], row["seen"],
+                )  # fmt: skip
             elif row := self._first(
                 "SELECT reference FROM message WHERE message_id = ? ORDER BY id DESC LIMIT 1", said
             ):
@@ -421,17 +432,13 @@ class Store:
 
     def _letter_of(self, token: str) -> dict[str, Any] | None:
         return self._first(
-            """SELECT reference, recipient, letter, about,
-                EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
-            FROM outbox WHERE token = ?""",
-            token,
+            "SELECT reference, recipient, letter, about, customer_facing, seen FROM outbox WHERE token = ?", token
         )
 
     def letters_named(self, tokens: Sequence[str], message_ids: Sequence[str]) -> list[SentLetter]:
         """The letters of ours that these tokens or Message-IDs name, those known to be dead left out."""
         rows = self._all(
-            """SELECT id, recipient, token, message_id, letter, reference,
-                EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
+            """SELECT id, recipient, token, message_id, letter, reference, customer_facing
             FROM outbox WHERE state <> 'dead' AND (token IN (SELECT value FROM json_each(?))
                 OR message_id IN (SELECT value FROM json_each(?))) ORDER BY id""",
             json.dumps(list(tokens)), json.dumps(list(message_ids)),
@@ -439,7 +446,7 @@ class Store:
         return [
             SentLetter(
                 outbox_id=row["id"], recipient=row["recipient"], token=row["token"], message_id=row["message_id"],
-                letter=row["letter"], reference=row["reference"], to_customer=bool(row["to_customer"]),
+                letter=row["letter"], reference=row["reference"], to_customer=bool(row["customer_facing"]),
             )
             for row in rows
         ]  # fmt: skip
@@ -470,6 +477,26 @@ class Store:
             closed_at=_maybe(row["closed_at"]),
             reply_address=row["reply_address"],
             participants=tuple(guest["address"] for guest in guests),
+            extension_days=row["extension_days"],
+            pauses=self._pauses(reference),
+            merged_into=row["merged_into"],
+        )
+
+    def case(self, reference: str) -> Ticket | None:
+        """The case under which a reference goes on: its own, or the one it was merged into."""
+        ticket = self.ticket(reference)
+        while ticket and ticket.merged_into:
+            ticket = self.ticket(ticket.merged_into)
+        return ticket
+
+    def _pauses(self, reference: str) -> tuple[Pause, ...]:
+        rows = self._all("SELECT asked_on, completed_on FROM pause WHERE reference = ? ORDER BY asked_on", reference)
+        return tuple(
+            Pause(
+                date.fromisoformat(row["asked_on"]),
+                date.fromisoformat(row["completed_on"]) if row["completed_on"] else None,
+            )
+            for row in rows
         )
 
     def next_reference(self, prefix: str, year: int) -> str:
@@ -477,13 +504,13 @@ class Store:
         row = self._first("SELECT last FROM reference_counter WHERE year = ?", year)
         return format_reference(prefix, year, (row["last"] if row else 0) + 1)
 
-    def turn_among(self, agents: Sequence[str]) -> str | None:
-        """Round robin: whoever has waited longest for a new case."""
+    def in_turn(self, agents: Sequence[str]) -> tuple[str, ...]:
+        """Round robin: whoever has waited longest for a new case comes first."""
         last = {
             agent: self._one("SELECT coalesce(max(id), 0) AS id FROM ticket WHERE owner = ?", agent)["id"]
             for agent in agents
         }
-        return min(agents, key=lambda agent: last[agent]) if agents else None
+        return tuple(sorted(agents, key=lambda agent: last[agent]))
 
     def earlier_tickets(self, customer: str, but: str | None, limit: int = 5) -> tuple[Earlier, ...]:
         rows = self._all(
@@ -568,11 +595,7 @@ class Store:
             year,
             number,
         )
-        self._run(
-            """INSERT INTO person (address, name) VALUES (?, ?)
-            ON CONFLICT DO UPDATE SET name = coalesce(nullif(excluded.name, ''), name)""",
-            opened.customer.address, opened.customer.name,
-        )  # fmt: skip
+        self._keep_person(opened.customer)
         self._insert(
             "ticket",
             reference=opened.reference, year=year, number=number, type=opened.classification.type,
@@ -582,11 +605,37 @@ class Store:
             opened_at=stamp(opened.opened_at), business_days=opened.business_days, due_on=opened.due_on.isoformat(),
         )  # fmt: skip
 
-    def move_ticket(self, reference: str, state: State) -> None:
-        self._run("UPDATE ticket SET state = ? WHERE reference = ?", state, reference)
+    def save_ticket(self, ticket: Ticket) -> None:
+        """Everything of a case that can change, but when it was first answered: `note_answer`."""
+        self._keep_person(ticket.customer)
+        self._run(
+            """UPDATE ticket SET state = ?, customer = ?, reply_address = ?, owner = ?, level = ?, urgent = ?, type = ?,
+                classification = ?, business_days = ?, extension_days = ?, due_on = ?, acknowledged_at = ?,
+                resolved_at = ?, closed_at = ?, merged_into = ? WHERE reference = ?""",
+            ticket.state, ticket.customer.address, ticket.reply_address, ticket.owner, ticket.level, ticket.urgent,
+            ticket.classification.type, _classification_json(ticket.classification), ticket.business_days,
+            ticket.extension_days, ticket.due_on.isoformat(), _stamped(ticket.acknowledged_at),
+            _stamped(ticket.resolved_at), _stamped(ticket.closed_at), ticket.merged_into, ticket.reference,
+        )  # fmt: skip
+        for pause in ticket.pauses:
+            self._run(
+                """INSERT INTO pause (reference, asked_on, completed_on) VALUES (?, ?, ?)
+                ON CONFLICT DO UPDATE SET completed_on = excluded.completed_on""",
+                ticket.reference, pause.asked_on.isoformat(),
+                pause.completed_on.isoformat() if pause.completed_on else None,
+            )  # fmt: skip
 
-    def assign_ticket(self, reference: str, owner: str | None) -> None:
-        self._run("UPDATE ticket SET owner = ? WHERE reference = ?", owner, reference)
+    def note_answer(self, reference: str, at: datetime) -> None:
+        """A person answered the customer; the first time is kept."""
+        sql = "UPDATE ticket SET first_answered_at = coalesce(first_answered_at, ?) WHERE reference = ?"
+        self._run(sql, stamp(at), reference)
+
+    def _keep_person(self, person: Address) -> None:
+        self._run(
+            """INSERT INTO person (address, name) VALUES (?, ?)
+            ON CONFLICT DO UPDATE SET name = coalesce(nullif(excluded.name, ''), name)""",
+            person.address, person.name,
+        )  # fmt: skip
 
     def link_tickets(self, one: str, other: str) -> None:
         if one != other:
@@ -598,6 +647,41 @@ class Store:
         sql = "INSERT INTO participant (reference, address) VALUES (?, ?) ON CONFLICT DO NOTHING"
         self._run(sql, reference, address)
 
+    def remove_participant(self, reference: str, address: str) -> None:
+        self._run("DELETE FROM participant WHERE reference = ? AND address = ?", reference, address)
+
+    def move_message(self, message_id: int, reference: str) -> None:
+        self._run("UPDATE message SET reference = ? WHERE id = ?", reference, message_id)
+
+    def hold_mail(self, inbound_id: int, kind: str, agent: str, until: datetime) -> None:
+        """Waits for its writer's word; a confirmed mail may have to wait once more."""
+        self._run(
+            """INSERT INTO held_mail (inbound_id, kind, agent, until) VALUES (?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET kind = excluded.kind, until = excluded.until, released_at = NULL""",
+            inbound_id, kind, agent, stamp(until),
+        )  # fmt: skip
+
+    def release_mail(self, inbound_id: int, now: datetime) -> None:
+        self._run("UPDATE held_mail SET released_at = ? WHERE inbound_id = ?", stamp(now), inbound_id)
+
+    def note_absence(self, address: str, first: date, last: date) -> None:
+        self._run("DELETE FROM absence WHERE address = ?", address)
+        if first <= last:
+            self._insert("absence", address=address, first=first.isoformat(), last=last.isoformat())
+
+    def away(self, today: date) -> frozenset[str]:
+        """Who is away on a day of the office."""
+        rows = self._all("SELECT address FROM absence WHERE ? BETWEEN first AND last", today.isoformat())
+        return frozenset(row["address"] for row in rows)
+
+    def fire(self, about: str, rule: str, cycle: str, now: datetime) -> bool:
+        """True once for each rule and cycle, False ever after."""
+        done = self.db.conn.execute(
+            "INSERT INTO fired (about, rule, cycle, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [about, rule, cycle, stamp(now)],
+        )
+        return done.rowcount == 1
+
     def record_message(self, message: RecordMessage, inbound_id: int | None) -> None:
         self._insert(
             "message",
@@ -608,13 +692,17 @@ class Store:
             verified=message.verified, inbound_id=inbound_id,
         )  # fmt: skip
 
-    def record_letter(self, outbox_id: int, letter: FinishedLetter, author: Address, subject: str, text: str) -> None:
+    def record_letter(
+        self, outbox_id: int, letter: FinishedLetter, author: Address, subject: str, text: str, full_text: str,
+        attachments: Sequence[Attachment] = (),
+    ) -> None:  # fmt: skip
         """A letter to a customer is part of the conversation."""
         self._insert(
             "message",
             reference=letter.reference, direction="out", letter=letter.letter, author=author.address,
             author_name=author.name, recipients=json.dumps([letter.recipient]), subject=subject,
-            message_id=letter.message_id, at=stamp(letter.not_before), text=text, full_text=text, outbox_id=outbox_id,
+            message_id=letter.message_id, at=stamp(letter.not_before), text=text, full_text=full_text,
+            attachments=json.dumps([asdict(a) for a in attachments], ensure_ascii=False), outbox_id=outbox_id,
         )  # fmt: skip
 
     def queue_letter(self, letter: FinishedLetter, now: datetime) -> int:
@@ -623,8 +711,12 @@ class Store:
             reference=letter.reference, letter=letter.letter, recipient=letter.recipient, sender=letter.sender,
             automatic=letter.automatic, message_id=letter.message_id, token=letter.token, raw=letter.raw,
             created_at=stamp(now), not_before=stamp(letter.not_before), next_attempt_at=stamp(letter.not_before),
-            about=letter.about,
+            about=letter.about, customer_facing=letter.customer_facing, seen=self._last_message(letter.reference),
         )  # fmt: skip
+
+    def _last_message(self, reference: str | None) -> int | None:
+        row = self._one("SELECT max(id) AS id FROM message WHERE reference = ?", reference)
+        return int(row["id"]) if row["id"] else None
 
     def identity_of(self, outbox_id: int) -> tuple[str, str]:
         """A letter's token and Message-ID."""

@@ -9,6 +9,7 @@ import re
 import secrets
 
 _TOKEN = re.compile(r"<?pqr\.(?P<token>[a-z2-7]{13}\.[a-z2-7]{16})(?:\.t)?@")
+_IN_SUBJECT = re.compile(r"[\s(\[]*\bpqr\.(?P<token>[a-z2-7]{13}\.[a-z2-7]{16})\b[)\]]*", re.IGNORECASE)
 
 
 def new_key() -> bytes:
@@ -17,28 +18,43 @@ def new_key() -> bytes:
 
 
 class Signer:
-    """Mints and checks tokens with the desk's secret key."""
+    """Mints and checks tokens with the desk's secret keys, the oldest first: the newest signs, all of them count."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, *keys: bytes) -> None:
+        self._keys = keys
 
     def mint(self, recipient: str) -> str:
         """A new token for one letter to one recipient: a nonce and its signature, good in any header."""
         nonce = _base32(secrets.token_bytes(8))
-        return f"{nonce}.{self._signature(nonce, recipient)}"
+        return f"{nonce}.{_signature(self._keys[-1], nonce, recipient)}"
 
     def genuine(self, token: str, recipient: str) -> bool:
         """Did we mint this token for that recipient?"""
         nonce, _, signature = token.partition(".")
-        return hmac.compare_digest(self._signature(nonce, recipient).encode(), signature.encode())
+        ours = (_signature(key, nonce, recipient).encode() for key in self._keys)
+        return any(hmac.compare_digest(one, signature.encode()) for one in ours)
 
     def content_key(self, content_hash: str) -> str:
         """The keyed hash under which a mail's content is recognised again; it says nothing once the mail is erased."""
-        return hmac.new(self._key, b"content\0" + content_hash.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._keys[0], b"content\0" + content_hash.encode(), hashlib.sha256).hexdigest()
 
-    def _signature(self, nonce: str, recipient: str) -> str:
-        message = f"letter\0{nonce}\0{recipient.lower()}".encode()
-        return _base32(hmac.new(self._key, message, hashlib.sha256).digest()[:10])
+
+def _signature(key: bytes, nonce: str, recipient: str) -> str:
+    message = f"letter\0{nonce}\0{recipient.lower()}".encode()
+    return _base32(hmac.new(key, message, hashlib.sha256).digest()[:10])
+
+
+def subject_token(token: str) -> str:
+    """The token as a button puts it into the subject of a mail that answers nothing."""
+    return f"pqr.{token}"
+
+
+def cut_subject_token(subject: str) -> tuple[str, str | None]:
+    """The subject without a button's token, and the token: it is nobody else's to read."""
+    match = _IN_SUBJECT.search(subject)
+    if match is None:
+        return subject, None
+    return _IN_SUBJECT.sub("", subject).strip(), match["token"].lower()
 
 
 def message_id(token: str, domain: str) -> str:

@@ -7,7 +7,8 @@ not terms, so they are not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from calendar import monthrange
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -35,6 +36,18 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The days after `asked_on` up to and including `completed_on`, when the customer owed something: they do not
+    count. While it lasts (None) nobody knows its end, so it moves no deadline yet."""
+
+    asked_on: date
+    completed_on: date | None = None
+
+    def holds(self, day: date) -> bool:
+        return self.completed_on is not None and self.asked_on < day <= self.completed_on
+
+
+@dataclass(frozen=True, slots=True)
 class BusinessCalendar:
     """Which days count. `holidays_of(year)` names that year's days off by law."""
 
@@ -48,18 +61,24 @@ class BusinessCalendar:
     def is_business_day(self, day: date) -> bool:
         return day.weekday() not in self.weekend and self.holiday(day) is None
 
-    def term(self, received_on: date, business_days: int) -> Term:
+    def term(self, received_on: date, business_days: int, pauses: Sequence[Pause] = ()) -> Term:
         """The last day of a term of `business_days` (>= 0) that began with a receipt on `received_on`."""
         day, left, skipped = received_on, business_days, []
         while left:
             day += ONE_DAY
-            if day.weekday() in self.weekend:
+            if day.weekday() in self.weekend or any(pause.holds(day) for pause in pauses):
                 continue
             if name := self.holiday(day):
                 skipped.append(DayOff(day, name))
             else:
                 left -= 1
         return Term(received_on, business_days, day, tuple(skipped))
+
+    def next_business_day(self, day: date) -> date:
+        """The day itself when it is one, else the first after it: where a term of months ends (colombia.md)."""
+        while not self.is_business_day(day):
+            day += ONE_DAY
+        return day
 
     def between(self, after: date, until: date) -> int:
         """Business days after `after` up to and including `until`; 0 when there are none or the order is reversed."""
@@ -71,6 +90,13 @@ class BusinessCalendar:
         A term that ended on Friday is overdue on Saturday although no business day has passed: -1 at least.
         """
         return self.between(today, due_on) if today <= due_on else -max(1, self.between(due_on, today))
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day `months` later; the month's last day where it has no such day (Ley 4/1913 art. 59)."""
+    years, month = divmod(day.month - 1 + months, 12)
+    year, month = day.year + years, month + 1
+    return date(year, month, min(day.day, monthrange(year, month)[1]))
 
 
 def local_day(instant: datetime, zone: ZoneInfo) -> date:

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pqr_mailbot.domain import letter_facts
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter
+from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import shortest_candidate
 from pqr_mailbot.domain.effects import (
     AddParticipant,
-    AssignTicket,
     BounceLetter,
     CloseInbound,
     Effect,
     LinkTickets,
-    MoveTicket,
     NoteEvent,
     OpenTicket,
     QueueLetter,
     RecordMessage,
+    SaveTicket,
 )
 from pqr_mailbot.domain.model import (
     Address,
@@ -36,6 +37,7 @@ from pqr_mailbot.domain.model import (
     is_synthetic_id,
     moved,
 )
+from pqr_mailbot.domain.orders import completed
 from pqr_mailbot.domain.policy import Policy, TicketType
 from pqr_mailbot.domain.screen import wants_no_acknowledgement
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
@@ -138,10 +140,10 @@ def on_rescan() -> list[Effect]:
 
 
 def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime) -> list[Effect]:
-    """A person's mail: joins its case, becomes a colleague's note, or opens a case."""
+    """A person's mail, but for colleagues' (`decide_agent`): joins its case, becomes a note, or opens a case."""
     identity = occasion.identity
-    if identity.trust == "staff":
-        return _on_staff(occasion)
+    if identity.trust in ("staff", "former"):
+        return _on_staff(occasion, desk, now)
     if identity.ticket and (guest := occasion.admits()):
         return _on_admission(occasion, identity.ticket, guest, situation, desk, now)
     if identity.ticket and identity.ticket.state is not State.CLOSED:
@@ -165,32 +167,55 @@ def paced(times: Sequence[datetime], limit: int, window: timedelta, now: datetim
 # -- one mail ------------------------------------------------------------------------------------------------------
 
 
-def _on_staff(occasion: Occasion) -> list[Effect]:
-    """A colleague's mail about a case is kept as an unverified note: nothing is sent, nothing changes."""
+def _on_staff(occasion: Occasion, desk: Desk, now: datetime) -> list[Effect]:
+    """What those who get alarms or reports answer, and what a colleague writes who has left: an unverified note.
+    Nothing is sent to the writer and nothing changes; the owner hears of words that nobody waits for."""
     identity, ticket = occasion.identity, occasion.identity.ticket
     if ticket is None:
         return [_close(occasion, None, "an answer to a letter of the desk that concerns no case")]
+    author = identity.author.address
+    event = "former_colleague_wrote" if identity.trust == "former" else "note"
     return [
         _record(occasion, ticket.reference, "note"),
-        NoteEvent(ticket.reference, identity.author.address, "note", "mail from a colleague kept as an internal note"),
-        _close(occasion, ticket.reference, "a colleague's mail: internal note"),
+        NoteEvent(ticket.reference, author, event, "kept as an internal note; nothing was done"),
+        *(_told_of_note(occasion, ticket, desk, now) if identity.trust == "former" else []),
+        _close(occasion, ticket.reference, "kept as an internal note"),
+    ]
+
+
+def _told_of_note(occasion: Occasion, ticket: Ticket, desk: Desk, now: datetime) -> list[Effect]:
+    author = occasion.identity.author.address
+    facts = letter_facts.former_colleague(ticket, author)
+    return [
+        QueueLetter("alarm", Address(one), f"{author} ya no es agente", facts, "auto-generated", now, ticket.reference)
+        for one in ([ticket.owner] if ticket.owner else desk.policy.level_addresses(1))
+        if one != author
     ]
 
 
 def _on_known_case(occasion: Occasion, ticket: Ticket, situation: Situation, desk: Desk, now: datetime) -> list[Effect]:
-    author, state = occasion.identity.author, moved(ticket.state, Happening.CUSTOMER_WROTE)
+    """It joins its case; what the customer owed has come; a case whose agent has left or is away gets another one."""
+    author, received_on = occasion.identity.author, local_day(occasion.received_at, desk.policy.office.timezone)
+    after = replace(completed(ticket, received_on, desk), state=moved(ticket.state, Happening.CUSTOMER_WROTE))
+    if after.state is State.OPEN and ticket.state is State.RESOLVED:
+        after = replace(after, resolved_at=None)
     effects: list[Effect] = [
         _record(occasion, ticket.reference, "in"),
         NoteEvent(ticket.reference, author.address, "customer_wrote"),
     ]
-    if state is not ticket.state:
-        effects.append(MoveTicket(ticket.reference, state))
-    owner = ticket.owner
-    if owner is None or desk.policy.agent_of(owner) is None:  # the agent has left
-        owner = situation.next_owner
-        effects += [AssignTicket(ticket.reference, owner), NoteEvent(ticket.reference, DESK, "assigned", owner or "")]
-    effects += _notifications(occasion, ticket, owner, None, situation, desk, now)
+    if _needs_owner(ticket, situation, desk):
+        after = replace(after, owner=situation.next_owner)
+        effects.append(NoteEvent(ticket.reference, DESK, "assigned", after.owner or ""))
+    if after != ticket:
+        effects.append(SaveTicket(after))
+    effects += _notifications(occasion, after, after.owner, None, situation, desk, now)
     return [*effects, _close(occasion, ticket.reference, f"joined as {occasion.identity.trust}")]
+
+
+def _needs_owner(ticket: Ticket, situation: Situation, desk: Desk) -> bool:
+    """The agent has left, or is away and the case cannot wait."""
+    gone = ticket.owner is None or desk.policy.agent_of(ticket.owner) is None
+    return gone or (ticket.urgent and ticket.owner in situation.away and situation.next_owner is not None)
 
 
 def _on_admission(
@@ -320,6 +345,7 @@ _KEYS = {
     "participant": "a participant of the case",
     "addressed": "the letter that is answered was sent to this address",
     "staff": "one of the office's own people, not proved by the mail",
+    "former": "was one of the office's own people and is no longer",
     "stranger": "none: a stranger to the case, so it is only linked",
     "newcomer": "none needed: nothing points to a case",
 }
@@ -384,7 +410,8 @@ def _notifications(
     recipients = [owner] if owner and owner not in own else list(policy.level_addresses(1))
     if opening and urgent and len(policy.levels) > 1:
         recipients += policy.level_addresses(2)
-    facts = letter_facts.notification(occasion, case, withheld, situation, desk, now)
+    told = letter_facts.told(occasion, case, withheld, situation)
+    facts = letter_facts.notification(case, told, desk, now)
     letters: list[Effect] = []
     for address in dict.fromkeys(one for one in recipients if one not in own):
         agent = policy.agent_of(address)
@@ -398,6 +425,7 @@ def _notifications(
                 automatic="auto-generated",
                 reference=case.reference,
                 not_before=now,
+                enclosed=told.enclosed,
             )
         )
     return letters

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
-from pqr_mailbot.domain.model import Address, Attachment, Classification, State, Verdict
+from pqr_mailbot.domain.model import Address, Attachment, Classification, Ticket, Verdict
 
 Automatic = Literal["auto-replied", "auto-generated"]  # RFC 3834 section 5; None: a person's own words
 
@@ -35,7 +35,7 @@ class RecordMessage:
     """A mail becomes part of a case's conversation."""
 
     reference: str
-    direction: Literal["in", "note"]
+    direction: Literal["in", "out", "note"]
     author: Address
     recipients: tuple[str, ...]
     subject: str
@@ -48,15 +48,18 @@ class RecordMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class MoveTicket:
-    reference: str
-    state: State
+class SaveTicket:
+    """A case as it stands from now on: everything of it that can change, its pauses too, not its participants."""
+
+    ticket: Ticket
 
 
 @dataclass(frozen=True, slots=True)
-class AssignTicket:
+class NoteAnswer:
+    """A person answered the customer. The first time is kept."""
+
     reference: str
-    owner: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,53 @@ class AddParticipant:
 
     reference: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveParticipant:
+    reference: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveMessage:
+    """A message of one case becomes another's (#separar)."""
+
+    message: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldMail:
+    """A colleague's mail is kept until its writer says so. `kind`: "held" waits for `#enviar`, "challenge" for
+    `#confirmar`. `until`: from then on it can no longer be carried out."""
+
+    kind: Literal["held", "challenge"]
+    agent: str  # the registered address of whoever has to say so
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseMail:
+    """A held mail was carried out: once."""
+
+    inbound_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryInbound:
+    """A mail that was set aside or failed is handled after all, as a person's."""
+
+    inbound_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAbsence:
+    """An agent is away from `first` to `last`, office days, both included. `last` before `first`: no longer."""
+
+    address: str
+    first: date
+    last: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +143,9 @@ class QueueLetter:
     `answers` is the Message-ID the letter replies to, `thread` the References before it (oldest first).
     `instead_of` names a letter that waits, never tried yet: this one takes its place and speaks for its cases too.
     `customer_facing` letters are part of the conversation; the others are the office's own affair.
+    `author`: the person whose words a relayed answer brings, under their name; None: the office itself. A `copy` of
+    a letter goes to one more person and is no message of its own.
+    `enclosed`: the attachments that go along, by their place in the mail at hand, or in that of `enclosed_from`.
     """
 
     letter: str
@@ -107,6 +160,13 @@ class QueueLetter:
     customer_facing: bool = False
     about: str = ""
     instead_of: int | None = None
+    author: Address | None = None
+    copy: bool = False
+    words: str = ""  # what of a relayed answer the person wrote
+    enclosed: tuple[int, ...] = ()
+    enclosed_from: int | None = None
+    thread_topic: str = ""  # Outlook's own threading, passed on as the customer's program made it
+    thread_index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +191,16 @@ class CloseInbound:
 Effect = (
     OpenTicket
     | RecordMessage
-    | MoveTicket
-    | AssignTicket
+    | SaveTicket
+    | NoteAnswer
     | LinkTickets
     | AddParticipant
+    | RemoveParticipant
+    | MoveMessage
+    | HoldMail
+    | ReleaseMail
+    | RetryInbound
+    | NoteAbsence
     | NoteEvent
     | QueueLetter
     | BounceLetter

@@ -14,7 +14,7 @@ from pqr_mailbot.domain.model import Address, Mail, Ticket
 from pqr_mailbot.domain.policy import Policy
 from pqr_mailbot.domain.screen import form_customer
 
-Trust = Literal["customer", "participant", "addressed", "staff", "stranger", "newcomer"]
+Trust = Literal["customer", "participant", "addressed", "staff", "former", "stranger", "newcomer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class KnownId:
     internal: bool = False  # a letter to the office's own people
     letter: str = ""  # which letter of ours it was,
     about: str = ""  # and what it was about
+    seen: int | None = None  # the last message of its case when the letter was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Clue:
     internal: bool = False
     letter: str = ""
     about: str = ""
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,16 @@ def thread_ids(mail: Mail) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*mail.in_reply_to, *reversed(mail.references))))
 
 
-def clues(mail: Mail, known: Mapping[str, KnownId], subject_references: Sequence[str]) -> list[Clue]:
-    """Every clue, strongest first: ids of our letters and of stored mails, then references in the subject."""
+def clues(
+    mail: Mail, known: Mapping[str, KnownId], subject_references: Sequence[str], button: str | None = None
+) -> list[Clue]:
+    """Every clue, strongest first: ids of our letters and of stored mails, then references in the subject.
+
+    `button`: the id of the letter whose button wrote this mail, which then answers nothing.
+    """
     by_id = [
-        Clue("message_id", said, k.reference, k.sent_to, k.internal, k.letter, k.about)
-        for said in thread_ids(mail)
+        Clue("message_id", said, k.reference, k.sent_to, k.internal, k.letter, k.about, k.seen)
+        for said in filter(None, (button, *thread_ids(mail)))
         if (k := known.get(said)) is not None
     ]
     by_id.sort(key=lambda clue: clue.sent_to is None)  # stable: our own letters first, the nearest of them first
@@ -83,17 +90,33 @@ def identify(mail: Mail, found: Sequence[Clue], tickets: Mapping[str, Ticket], p
     """Matches the clues with the writer's rights. `tickets` holds every case the clues name and that exists."""
     author = author_of(mail, policy)
     real = [clue for clue in found if clue.reference in tickets or (clue.reference is None and clue.internal)]
+    colleagues = _of_colleague(author, real, policy)
+    if colleagues and not _is_customer_of(author, tickets.get(colleagues.reference or "")):
+        return Identity(author, "staff", colleagues, tickets.get(colleagues.reference or ""))
     for clue in real:
         ticket = tickets.get(clue.reference or "")
         if ticket and (trust := _right(author, clue, ticket)):
             return Identity(author, trust, clue, ticket)
-    nearest = real[0] if real else None
-    if nearest and policy.is_staff(author.address):
-        return Identity(author, "staff", nearest, tickets.get(nearest.reference or ""))
-    if nearest:
-        case = tickets.get(nearest.reference or "")
-        return Identity(author, "stranger", nearest, linked=nearest.reference, pointed_at=case)
-    return Identity(author, "newcomer")
+    if not real:
+        return Identity(author, "newcomer")
+    nearest, case = real[0], tickets.get(real[0].reference or "")
+    if policy.is_staff(author.address):
+        return Identity(author, "staff", nearest, case)
+    former = next((clue for clue in real if clue.internal and clue.sent_to == author.address), None)
+    if former:  # our letter to a colleague, answered from the very address, which is no colleague's any more
+        return Identity(author, "former", former, tickets.get(former.reference or ""))
+    return Identity(author, "stranger", nearest, linked=case.reference if case else nearest.reference, pointed_at=case)
+
+
+def _is_customer_of(author: Address, ticket: Ticket | None) -> bool:
+    return ticket is not None and author.address == ticket.customer.address
+
+
+def _of_colleague(author: Address, real: Sequence[Clue], policy: Policy) -> Clue | None:
+    """The clue that is a letter of ours to this very colleague, at any of their addresses."""
+    agent = policy.colleague(author.address)
+    addresses = agent.addresses if agent else {author.address}
+    return next((clue for clue in real if clue.internal and clue.sent_to in addresses), None)
 
 
 def _right(author: Address, clue: Clue, ticket: Ticket) -> Trust | None:

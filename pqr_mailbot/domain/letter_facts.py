@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, likely_address
 from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.casework import AgentMail, CaseFile, Found, Said
+from pqr_mailbot.domain.commands import shown
 from pqr_mailbot.domain.effects import Facts, OpenTicket
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
-from pqr_mailbot.domain.model import Attachment, Classification, State, Ticket
-from pqr_mailbot.domain.situation import Desk, MachineMail, Occasion, Situation
+from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
+from pqr_mailbot.domain.policy import Agent
+from pqr_mailbot.domain.situation import Desk, Earlier, MachineMail, Occasion, Situation
+from pqr_mailbot.domain.spanish import STATES, long_date
 
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
+ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
+SENT_SHOWN = 300  # characters of an answer in its transcript
+WORDS_SHOWN, QUOTE_SHOWN = 20, 2_000  # messages of a case in a lookup, and characters of each
 
 
 def acknowledgement(occasion: Occasion, opened: OpenTicket, others: Sequence[Ticket], desk: Desk) -> Facts:
@@ -22,6 +30,7 @@ def acknowledgement(occasion: Occasion, opened: OpenTicket, others: Sequence[Tic
     """
     zone = desk.policy.office.timezone
     return {
+        **acknowledgement_of(opened, occasion.mail.attachments, desk),
         "others": [
             {
                 "reference": case.reference,
@@ -31,42 +40,84 @@ def acknowledgement(occasion: Occasion, opened: OpenTicket, others: Sequence[Tic
             }
             for case in others
         ],
-        "customer_name": opened.customer.name,
-        "subject": occasion.mail.subject,
-        "attachments": [attachment.filename for attachment in occasion.mail.attachments],
-        **_case(opened.reference, opened.classification, opened.opened_at, opened.business_days, desk),
     }
 
 
-def notification(
-    occasion: Occasion,
-    case: Ticket | OpenTicket,
-    withheld: str | None,
-    situation: Situation,
-    desk: Desk,
-    now: datetime,
-) -> dict[str, object]:
-    """What the customer wrote and what we know, for whoever answers."""
-    mail, identity, zone = occasion.mail, occasion.identity, desk.policy.office.timezone
-    classification = case.classification
-    facts = _case(case.reference, classification, case.opened_at, case.business_days, desk)
-    received = occasion.received_at.astimezone(zone)
-    related = occasion.related()
+def acknowledgement_of(case: Ticket | OpenTicket, attachments: Sequence[Attachment], desk: Desk) -> dict[str, object]:
+    """The constancia of one case."""
     return {
-        **facts,
+        **_case(case, desk),
+        "others": [],
+        "customer_name": case.customer.name,
+        "subject": case.subject,
+        "attachments": [attachment.filename for attachment in attachments],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a notification brings beside the case: whose words, when, and what else the colleague should know."""
+
+    event: str
+    author: Address
+    at: datetime
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    warning: str = ""
+    note: str = ""
+    earlier: tuple[Earlier, ...] = ()
+    history: tuple[tuple[datetime, str], ...] = ()
+    related: tuple[str, ...] = ()
+
+    @property
+    def enclosed(self) -> tuple[int, ...]:
+        """The attachments that go along: all of them, or none when together they are too large for a mail program."""
+        fit = sum(attachment.size for attachment in self.attachments) <= ENCLOSED_BYTES
+        return tuple(range(len(self.attachments))) if fit else ()
+
+
+def told(occasion: Occasion, case: Ticket | OpenTicket, withheld: str | None, situation: Situation) -> Told:
+    """What the mail at hand has to tell."""
+    opening, related = isinstance(case, OpenTicket), occasion.related()
+    return Told(
+        "Caso nuevo" if opening else "El cliente escribió", occasion.identity.author, occasion.received_at,
+        _text_shown(occasion, opening), occasion.mail.attachments if occasion.mail.complete else (),
+        _warning(occasion, withheld), "", situation.earlier, situation.history, (related,) if related else (),
+    )  # fmt: skip
+
+
+def told_again(file: CaseFile, event: str, note: str, desk: Desk) -> Told:
+    """The same for a colleague who hears of a case later: the customer's last words."""
+    latest, ticket = file.latest, file.ticket
+    author = latest.author if latest else ticket.customer
+    at, text = (latest.at, latest.text) if latest else (ticket.opened_at, "")
+    attachments = latest.attachments if latest else ()
+    return Told(event, author, at, text, attachments, "", note, file.earlier, file.history, file.related)
+
+
+def notification(case: Ticket | OpenTicket, told: Told, desk: Desk, now: datetime) -> dict[str, object]:
+    """What the customer wrote and what we know, for whoever answers."""
+    zone, classification, enclosed = desk.policy.office.timezone, case.classification, set(told.enclosed)
+    received = told.at.astimezone(zone)
+    return {
+        **_case(case, desk),
+        "event": told.event,
+        "note": told.note,
         "received_on": received.date(),
         "received_hour": received.strftime("%H:%M"),
-        "event": "Caso nuevo" if isinstance(case, OpenTicket) else "El cliente escribió",
         "customer_name": case.customer.name,
         "customer_address": case.customer.address,
-        "writer": "" if identity.author.address == case.customer.address else identity.author.address,
+        "writer": "" if told.author.address == case.customer.address else told.author.address,
         "answer_to": case.reply_address or case.customer.address,
-        "subject": mail.subject,
-        "text": _text_shown(occasion, isinstance(case, OpenTicket))[:TEXT_SHOWN],
-        "attachments": [_file(attachment) for attachment in mail.attachments],
+        "subject": case.subject,
+        "text": told.text[:TEXT_SHOWN],
+        "attachments": [
+            {"filename": a.filename, "content_type": a.content_type, "size": a.size, "enclosed": at in enclosed}
+            for at, a in enumerate(told.attachments)
+        ],
         "confidence": round(classification.confidence * 100),
         "evidence": list(dict.fromkeys(e.words for e in classification.evidence if e.type == classification.type)),
-        "urgent": classification.urgent,
+        "urgent": case.urgent if isinstance(case, Ticket) else classification.urgent,
         "urgency": list(classification.urgency),
         "days_left": desk.calendar.days_left(local_day(now, zone), case.due_on),
         "earlier": [
@@ -76,31 +127,170 @@ def notification(
                 "state": e.state.value,
                 "opened_on": local_day(e.opened_at, zone),
             }
-            for e in situation.earlier
+            for e in told.earlier
         ],
-        "history": [
-            {"at": at.astimezone(zone).strftime("%Y-%m-%d %H:%M"), "what": what} for at, what in situation.history
-        ],
-        "related": [related] if related else [],
-        "warning": _warning(occasion, withheld),
-        "note": "",
-        "orders": [],
-    }
-
-
-def _file(attachment: Attachment, enclosed: bool = False) -> Facts:
-    """`enclosed`: it goes along with this very letter; else it is in the original mail alone."""
-    return {
-        "filename": attachment.filename,
-        "content_type": attachment.content_type,
-        "size": attachment.size,
-        "enclosed": enclosed,
+        "history": [{"at": at.astimezone(zone).strftime("%Y-%m-%d %H:%M"), "what": what} for at, what in told.history],
+        "related": list(told.related),
+        "warning": told.warning,
+        "orders": shown(),
     }
 
 
 def _text_shown(occasion: Occasion, opening: bool) -> str:
     """What an agent reads: the writer's words and signature; of a forward that opens a case, what is forwarded too."""
     return occasion.mail.text if opening and is_forward(plain_subject(occasion.mail.subject)) else occasion.parts.own
+
+
+# -- what colleagues answer and order ------------------------------------------------------------------------------
+
+
+def answer(ticket: Ticket, text: str, agent: Agent, reply_by: date | None, desk: Desk) -> Facts:
+    """A colleague's words to the customer, as an answer, the last one, or a question."""
+    return {
+        **_case(ticket, desk),
+        "text": text,
+        "agent_name": agent.name,
+        "subject": ticket.subject,
+        "customer_name": ticket.customer.name,
+        "reply_by": reply_by,
+        "paused": ticket.state is State.WAITING,
+    }
+
+
+def extension(before: Ticket, after: Ticket, reason: str, agent: Agent, desk: Desk) -> Facts:
+    """To the customer: the term is longer, and why (Ley 1755/2015 art. 14 par.)."""
+    return {
+        **_case(after, desk),
+        "subject": after.subject,
+        "customer_name": after.customer.name,
+        "reason": reason,
+        "old_due_on": before.due_on,
+        "agent_name": agent.name,
+    }
+
+
+def merged(ticket: Ticket, into: Ticket) -> Facts:
+    """To the customer: their case goes on under another number."""
+    return {
+        "reference": ticket.reference,
+        "into": into.reference,
+        "subject": ticket.subject,
+        "customer_name": ticket.customer.name,
+        "due_on": into.due_on,
+    }
+
+
+def transcript(
+    mail: AgentMail,
+    said: Sequence[Said],
+    sent_to: Sequence[str],
+    sections: Sequence[Mapping[str, object]],
+    reference: str | None,
+    reached: bool,
+) -> Facts:
+    """To the colleague: what their mail did, order by order, and who got what."""
+    lines = [{"order": one.order, "said": one.said, "ok": one.ok} for one in said]
+    if reached:
+        direct = "el cliente ya recibió su correo directamente; quedó en el caso y no se envió otra vez."
+        lines.append({"order": "", "said": direct, "ok": True})
+    return {
+        "reference": reference or "",
+        "agent_name": mail.proof.agent.name,
+        "subject": mail.mail.subject,
+        "lines": lines,
+        "sent_to": list(sent_to),
+        "sent_text": mail.reading.text[:SENT_SHOWN] if sent_to else "",
+        "held": [],
+        "can_send": False,
+        "sections": [dict(section) for section in sections],
+        "help": mail.reading.names("ayuda"),
+        "orders": shown(),
+    }
+
+
+def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
+    """To the colleague: why nothing was sent and nothing changed."""
+    return {
+        **transcript(mail, (), (), (), mail.ticket.reference if mail.ticket else None, reached=False),
+        "held": list(reasons),
+        "can_send": can_send,
+        "help": False,
+    }
+
+
+def challenge(mail: AgentMail, ticket: Ticket | None, until: datetime, desk: Desk) -> Facts:
+    """To the registered address: did you write this?"""
+    zone = desk.policy.office.timezone
+    would = [f"hacer {ordered}" for ordered in mail.reading.orders]
+    if mail.reading.text and ticket and not any(ordered.command.takes_text for ordered in mail.reading.orders):
+        would.append(f"enviar el texto del correo a {ticket.answer_to}")
+    received = mail.received_at.astimezone(zone)
+    return {
+        "reference": ticket.reference if ticket else "",
+        "agent_name": mail.proof.agent.name,
+        "subject": mail.mail.subject,
+        "received_on": received.date(),
+        "received_hour": received.strftime("%H:%M"),
+        "would": would or ["dejar el correo en el caso"],
+        "expires_on": local_day(until, zone),
+    }
+
+
+def case_sections(file: CaseFile, desk: Desk, now: datetime) -> list[dict[str, object]]:
+    """A case as `#ver` shows it."""
+    ticket, zone = file.ticket, desk.policy.office.timezone
+    kind = desk.policy.types.get(ticket.classification.type)
+    left = desk.calendar.days_left(local_day(now, zone), ticket.due_on)
+    rows = [
+        ["Asunto", ticket.subject or "(sin asunto)"],
+        ["Cliente", str(ticket.customer)],
+        ["Participan", ", ".join(ticket.participants)],
+        ["Estado", STATES[ticket.state]],
+        ["Tipo", kind.name if kind else ticket.classification.type],
+        ["A cargo", ticket.owner or "nadie"],
+        ["Vence", f"{long_date(ticket.due_on)} ({_left(left)})"],
+        ["Enlazado con", ", ".join(file.related)],
+        ["Sigue en", ticket.merged_into or ""],
+    ]
+    sections: list[dict[str, object]] = [_section(ticket.reference, rows=rows)]
+    for words in file.words[-WORDS_SHOWN:]:
+        at = words.at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+        kind_of = {"in": "escribió", "out": "se le escribió al cliente:", "note": "nota interna de"}[words.direction]
+        title = f"{at} · {words.author} escribió" if words.direction == "in" else f"{at} · {kind_of} {words.author}"
+        sections.append(_section(title, quote=words.text[:QUOTE_SHOWN]))
+    return sections
+
+
+def found_section(title: str, found: Sequence[Found], desk: Desk, now: datetime) -> dict[str, object]:
+    """Cases as lookups list them."""
+    today = local_day(now, desk.policy.office.timezone)
+    lines = [
+        f"{one.reference} · {one.subject or '(sin asunto)'} · {one.customer} · {STATES[one.state]} · vence el "
+        f"{long_date(one.due_on, weekday=False)} ({_left(desk.calendar.days_left(today, one.due_on))})"
+        + (" · URGENTE" if one.urgent else "")
+        + (f" · {one.snippet}" if one.snippet else "")
+        for one in found
+    ]
+    return _section(title, lines=lines or ["No hay ninguno."])
+
+
+def _section(
+    title: str, rows: Sequence[Sequence[str]] = (), lines: Sequence[str] = (), quote: str = ""
+) -> dict[str, object]:
+    return {"title": title, "rows": [list(row) for row in rows], "lines": list(lines), "quote": quote}
+
+
+def _left(days: int) -> str:
+    if days < 0:
+        return f"vencido hace {-days} {'día hábil' if days == -1 else 'días hábiles'}"
+    return (
+        "hoy"
+        if days == 0
+        else f"{'queda' if days == 1 else 'quedan'} {days} {'día hábil' if days == 1 else 'días hábiles'}"
+    )
+
+
+# -- strangers, machines, alarms -----------------------------------------------------------------------------------
 
 
 def admit_question(case: Ticket, stranger: str) -> Facts:
@@ -110,6 +300,16 @@ def admit_question(case: Ticket, stranger: str) -> Facts:
         "customer_name": case.customer.name,
         "stranger": stranger,
         "subject": case.subject,
+    }
+
+
+def former_colleague(ticket: Ticket, author: str) -> Facts:
+    """To the owner: somebody who has left answers old letters of the desk."""
+    return {
+        "title": f"{ticket.reference}: escribió alguien que ya no es agente",
+        "problem": f"{author} respondió un correo interno del caso. No se hizo nada y el cliente no recibió nada.",
+        "details": [f"El texto quedó como nota sin verificar en {ticket.reference}: ordene #ver {ticket.reference}."],
+        "advice": "Si debe seguir trabajando en la mesa, pida a sistemas que lo agregue a los agentes.",
     }
 
 
@@ -158,20 +358,19 @@ def fuse_blown(opened: OpenTicket, due: datetime, desk: Desk) -> Facts:
     }
 
 
-def _case(
-    reference: str, classification: Classification, opened_at: datetime, business_days: int, desk: Desk
-) -> dict[str, object]:
+def _case(case: Ticket | OpenTicket, desk: Desk) -> dict[str, object]:
     """What every letter about a case says of it."""
-    received, term = opened_at.astimezone(desk.policy.office.timezone), desk.term(opened_at, business_days)
-    kind = desk.policy.types.get(classification.type)
+    received = case.opened_at.astimezone(desk.policy.office.timezone)
+    term = desk.due(case) if isinstance(case, Ticket) else desk.term(case.opened_at, case.business_days)
+    kind = desk.policy.types.get(case.classification.type)
     return {
-        "reference": reference,
-        "type_name": kind.name if kind else classification.type,
-        "certain": classification.certain,
-        "is_claim": classification.type == "reclamo",
+        "reference": case.reference,
+        "type_name": kind.name if kind else case.classification.type,
+        "certain": case.classification.certain,
+        "is_claim": case.classification.type == "reclamo",
         "received_on": received.date(),
         "received_hour": received.strftime("%H:%M"),
-        "business_days": business_days,
+        "business_days": term.business_days,
         "due_on": term.due_on,
         "skipped": [{"date": day.date, "name": day.name} for day in term.skipped],
     }

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from pqr_mailbot.domain.business_days import Pause
+
 
 class State(StrEnum):
     """Where a ticket stands (contract)."""
@@ -28,6 +30,8 @@ class Happening(StrEnum):
     OFFICE_ANSWERED = "office_answered"
     OFFICE_ASKED = "office_asked"
     OFFICE_RESOLVED = "office_resolved"
+    OFFICE_CLOSED = "office_closed"
+    OFFICE_REOPENED = "office_reopened"
     QUIET = "quiet"
 
 
@@ -38,27 +42,35 @@ TRANSITIONS: Mapping[State, Mapping[Happening, State]] = {
         Happening.OFFICE_ANSWERED: State.OPEN,
         Happening.OFFICE_ASKED: State.WAITING,
         Happening.OFFICE_RESOLVED: State.RESOLVED,
+        Happening.OFFICE_CLOSED: State.CLOSED,
     },
     State.OPEN: {
         Happening.CUSTOMER_WROTE: State.OPEN,
         Happening.OFFICE_ANSWERED: State.OPEN,
         Happening.OFFICE_ASKED: State.WAITING,
         Happening.OFFICE_RESOLVED: State.RESOLVED,
+        Happening.OFFICE_CLOSED: State.CLOSED,
     },
     State.WAITING: {
         Happening.CUSTOMER_WROTE: State.OPEN,
         Happening.OFFICE_ANSWERED: State.OPEN,
         Happening.OFFICE_ASKED: State.WAITING,
         Happening.OFFICE_RESOLVED: State.RESOLVED,
+        Happening.OFFICE_CLOSED: State.CLOSED,
+        Happening.OFFICE_REOPENED: State.OPEN,
     },
     State.RESOLVED: {
         Happening.CUSTOMER_WROTE: State.OPEN,
         Happening.OFFICE_ANSWERED: State.RESOLVED,
         Happening.OFFICE_ASKED: State.WAITING,
         Happening.OFFICE_RESOLVED: State.RESOLVED,
+        Happening.OFFICE_CLOSED: State.CLOSED,
+        Happening.OFFICE_REOPENED: State.OPEN,
         Happening.QUIET: State.CLOSED,
     },
-    State.CLOSED: {},
+    State.CLOSED: {
+        Happening.OFFICE_REOPENED: State.OPEN,
+    },
 }
 
 
@@ -196,7 +208,7 @@ class Ticket:
     urgent: bool
     classification: Classification
     opened_at: datetime  # the legal instant of receipt
-    business_days: int  # its term; the deadline is always counted anew from the receipt
+    business_days: int  # the term of its type; the deadline is always counted anew from the receipt
     due_on: date
     acknowledged_at: datetime | None = None  # when a server took the acknowledgement
     first_answered_at: datetime | None = None
@@ -204,6 +216,19 @@ class Ticket:
     closed_at: datetime | None = None
     reply_address: str | None = None  # Reply-To of the mail that opened it: for human answers
     participants: tuple[str, ...] = ()  # addresses that may write to it, the customer's not among them
+    extension_days: int = 0  # business days added to the term (#prorrogar)
+    pauses: tuple[Pause, ...] = ()  # while the customer owed something (#esperar), oldest first
+    merged_into: str | None = None  # the case under which it goes on (#unir)
+
+    @property
+    def term_days(self) -> int:
+        """Its whole term in business days, the extension included."""
+        return self.business_days + self.extension_days
+
+    @property
+    def answer_to(self) -> str:
+        """Where human answers go."""
+        return self.reply_address or self.customer.address
 
     def admits(self, address: str) -> bool:
         """May this address write to the case: its customer or a participant?"""

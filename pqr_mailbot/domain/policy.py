@@ -49,23 +49,27 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class TicketType:
-    """A kind of case: the word shown to people, and its term in business days (source: colombia.md, config)."""
+    """A kind of case: the word shown to people, and its terms (source: colombia.md, config)."""
 
     key: str
     name: str
-    resolve_days: int
+    resolve_days: int  # business days
+    extension_days: int = 0  # business days that one extension, with notice and reason, may add; 0: it has none
+    wait_months: int = 0  # how long a customer may owe something while the term is paused; 0: it is never paused
 
 
 # The shipped types. Terms: the policy (15), Ley 1480/2011 art. 58 (reclamo 15), Ley 1755/2015 (petición 10 on the
 # shorter reading), Ley 1581/2012 art. 14 (habeas data 10 on the shorter reading). sugerencia, felicitacion: courtesy.
+# Extensions: none for a reclamo; a petición at most its own term again (Ley 1755/2015 art. 14), a consulta five days
+# (Ley 1581/2012 art. 14). Pauses: art. 17 of Ley 1755 (a month), art. 15 of Ley 1581 (two).
 SHIPPED_TYPES: tuple[TicketType, ...] = (
-    TicketType("solicitud", "solicitud", 15),
-    TicketType("derecho_de_peticion", "derecho de petición", 10),
-    TicketType("queja", "queja", 15),
+    TicketType("solicitud", "solicitud", 15, extension_days=15, wait_months=1),
+    TicketType("derecho_de_peticion", "derecho de petición", 10, extension_days=10, wait_months=1),
+    TicketType("queja", "queja", 15, extension_days=15),
     TicketType("reclamo", "reclamo", 15),
     TicketType("sugerencia", "sugerencia", 15),
     TicketType("felicitacion", "felicitación", 5),
-    TicketType("habeas_data", "consulta de datos personales (habeas data)", 10),
+    TicketType("habeas_data", "consulta de datos personales (habeas data)", 10, extension_days=5, wait_months=2),
 )
 COURTESY_TYPES = frozenset({"sugerencia", "felicitacion"})  # their terms never shorten another's
 DEFAULT_TYPE = "solicitud"  # what a mail is when no word speaks
@@ -96,10 +100,16 @@ class Policy:
     calendar_reviewed_until: int = 2027
     closures: Mapping[date, str] = field(default_factory=dict)
     trusted_authserv_ids: tuple[str, ...] = ()  # servers whose Authentication-Results are believed
+    exchange_internal_is_authenticated: bool = False
 
     def agent_of(self, address: str) -> Agent | None:
         """The agent who writes from this address, if any."""
         return next((agent for agent in self.agents if address in agent.addresses), None)
+
+    def colleague(self, address: str) -> Agent | None:
+        """Whose mail counts as an agent's: agents, and the people of the levels (without a name of their own)."""
+        in_levels = any(address in level.addresses for level in self.levels)
+        return self.agent_of(address) or (Agent(address, "") if in_levels else None)
 
     def is_staff(self, address: str) -> bool:
         """Agents, the people of the levels, and whoever gets alarms or reports: never customers of the desk."""

@@ -31,6 +31,19 @@ def find_references(subject: str, prefix: str) -> list[str]:
     return list(found)
 
 
+def leading_references(text: str, prefix: str) -> tuple[list[str], str]:
+    """The references a line begins with, in their canonical form, and the rest of the line."""
+    rest = _DASHES.sub("-", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))).lstrip(_LEADING)
+    found: list[str] = []
+    while (match := _pattern(prefix).match(rest)) and int(match["number"] or match["glued"]):
+        found.append(format_reference(prefix, int(match["year"]), int(match["number"] or match["glued"])))
+        rest = rest[match.end() :].lstrip(_LEADING)
+    return found, rest if found else text.lstrip(_LEADING)
+
+
+_LEADING = " \t[]()#,;:.*_"
+
+
 @lru_cache(maxsize=8)
 def _pattern(prefix: str) -> re.Pattern[str]:
     gap = r"[\s\-_./]{1,3}"

@@ -87,6 +87,7 @@ class Situation:
     recent_automatic: tuple[datetime, ...] = ()  # to anybody, when due out, newest last
     waiting: Waiting | None = None
     fuse_told_at: datetime | None = None  # when the admin was last told that acknowledgements wait
+    away: frozenset[str] = frozenset()  # agents who are away today
     admission_asked: bool = False  # was the customer of the case at hand asked to admit somebody, or anybody today?
 
 
@@ -99,6 +100,11 @@ class Desk:
 
     def term(self, received_at: datetime, business_days: int) -> Term:
         return self.calendar.term(local_day(received_at, self.policy.office.timezone), business_days)
+
+    def due(self, ticket: Ticket) -> Term:
+        """A case's whole term, counted anew from its receipt."""
+        received_on = local_day(ticket.opened_at, self.policy.office.timezone)
+        return self.calendar.term(received_on, ticket.term_days, ticket.pauses)
 
 
 def says_yes(text: str) -> bool:

@@ -10,42 +10,30 @@ from __future__ import annotations
 import logging
 import sqlite3
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import singledispatchmethod
-from typing import Any
 
 from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
-from pqr_mailbot.adapters.letters import Envelope, Letters, letter_subject
-from pqr_mailbot.adapters.sqlite_store import FinishedLetter, Inbound, Store
-from pqr_mailbot.adapters.tokens import Signer, message_id, thread_id
+from pqr_mailbot.adapters.letters import Letters
+from pqr_mailbot.adapters.sqlite_store import Inbound, Store
+from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id
 from pqr_mailbot.domain import decide
 from pqr_mailbot.domain.authentication import authentication
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, bounced_letters
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import Lexicon, classify
-from pqr_mailbot.domain.effects import (
-    AddParticipant,
-    AssignTicket,
-    BounceLetter,
-    CloseInbound,
-    Effect,
-    LinkTickets,
-    MoveTicket,
-    NoteEvent,
-    OpenTicket,
-    QueueLetter,
-    RecordMessage,
-)
-from pqr_mailbot.domain.identify import Identity, clues, identify, thread_ids
+from pqr_mailbot.domain.effects import Effect
+from pqr_mailbot.domain.identify import Clue, Identity, clues, identify, thread_ids
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
-from pqr_mailbot.domain.model import Address, Mail, Ticket, Verdict
+from pqr_mailbot.domain.model import Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.domain.reply_text import split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
+from pqr_mailbot.flows.apply import Applying
+from pqr_mailbot.flows.colleagues import Arrived, Colleagues
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
@@ -107,20 +95,24 @@ class Handler:
         author = mail.sender.address if mail.sender else ""
         # A constant Message-ID tells nobody apart: the same mail has the same author and content too.
         content_key = self.signer.content_key(f"{author} {mail.content_hash}")
+        mail, token = _without_token(mail)
         self.store.describe_inbound(inbound.id, mail, content_key)
-        effects, trail = self._decide(inbound, mail, content_key, now)
-        Applying(self, inbound.id, trail, now).all(effects)
+        effects, trail = self._decide(inbound, mail, token, content_key, now)
+        self.applying(now, inbound.id).all(effects, trail)
         return effects
 
+    def applying(self, now: datetime, inbound_id: int | None = None) -> Applying:
+        return Applying(self.store, self.desk.policy.office, self.letters, self.signer, now, inbound_id)
+
     def _decide(
-        self, inbound: Inbound, mail: Mail, content_key: str, now: datetime
+        self, inbound: Inbound, mail: Mail, token: str | None, content_key: str, now: datetime
     ) -> tuple[list[Effect], dict[str, object]]:
         screening = self._screen(inbound, mail)
         if twin := self.store.same_mail(inbound.id, mail.message_id, content_key):
             return decide.on_duplicate(twin[0], screening.verdict, twin[1]), {}
         if inbound.suspect_before and decide.predates(_dates(inbound, mail), inbound.suspect_before):
             return decide.on_rescan(), {}
-        identity = self._identify(mail) if mail.sender else None
+        identity, found_clues = self._identify(mail, token) if mail.sender else (None, [])
         parts = split(mail.text)
         passed_on = is_forward(plain_subject(mail.subject))  # then what is quoted may be the whole matter
         found = classify(mail.subject, mail.text if passed_on else parts.new, self.lexicon)
@@ -131,6 +123,12 @@ class Handler:
                 return decide.on_bounce(machine, hits, self._owners(hits), self.desk, now), {}
             return decide.on_machine(machine, self.desk, now), {}
         checked = authentication(mail, self.desk.policy.trusted_authserv_ids)
+        arrived = Arrived(inbound, mail, identity, found_clues, checked)
+        if (decided := self.colleagues().decide(arrived, now)) is not None:
+            *others, mine = decided
+            for other in others:
+                self.applying(now, other.inbound_id).all(other.effects)
+            return mine.effects, {}
         occasion = Occasion(mail, inbound.received_at, parts, identity, found, checked)
         trail: dict[str, object] = {
             "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
@@ -155,21 +153,38 @@ class Handler:
         cases = (self.store.ticket(letter.reference) for letter, _ in hits if letter.reference)
         return {case.reference: case.owner for case in cases if case}
 
-    def _identify(self, mail: Mail) -> Identity:
-        known = self.store.known_ids(thread_ids(mail))
-        found = clues(mail, known, find_references(mail.subject, self.desk.policy.reference_prefix))
+    def colleagues(self) -> Colleagues:
+        return Colleagues(self.store, self.desk, self.lexicon, self._arrived)
+
+    def _arrived(self, inbound_id: int) -> Arrived:
+        """A mail that came before, as far as it can be worked out again."""
+        inbound = self.store.inbound(inbound_id)
+        mail, token = _without_token(mime_parser.parse(inbound.raw, inbound.complete))
+        identity, found = self._identify(mail, token)
+        return Arrived(inbound, mail, identity, found, authentication(mail, self.desk.policy.trusted_authserv_ids))
+
+    def _identify(self, mail: Mail, token: str | None) -> tuple[Identity, list[Clue]]:
+        button = message_id(token, "boton.invalid") if token else None
+        known = self.store.known_ids(list(filter(None, (button, *thread_ids(mail)))))
+        found = clues(mail, known, find_references(mail.subject, self.desk.policy.reference_prefix), button)
         references = {clue.reference for clue in found if clue.reference}
-        tickets = {reference: ticket for reference in references if (ticket := self.store.ticket(reference))}
-        return identify(mail, found, tickets, self.desk.policy)
+        tickets = {reference: ticket for reference in references if (ticket := self.store.case(reference))}
+        return identify(mail, found, tickets, self.desk.policy), found
 
     def _situation(self, occasion: Occasion, now: datetime) -> Situation:
         policy, store = self.desk.policy, self.store
         author, ticket, case = occasion.identity.author.address, occasion.identity.ticket, occasion.identity.pointed_at
         kind = ticket.classification.type if ticket else occasion.classification.type
         year = local_day(occasion.received_at, policy.office.timezone).year
+        away = store.away(local_day(now, policy.office.timezone))
+        able = [a.address for a in policy.agents_for(kind) if author not in a.addresses]
+        here = [one for one in able if one not in away] or [
+            a.address for a in policy.agents if a.address not in away and author not in a.addresses
+        ]
         return Situation(
             next_reference=store.next_reference(policy.reference_prefix, year),
-            next_owner=store.turn_among([a.address for a in policy.agents_for(kind) if author not in a.addresses]),
+            next_owner=next(iter(store.in_turn(here or able)), None),
+            away=away,
             earlier=store.earlier_tickets(
                 ticket.customer.address if ticket else author, ticket.reference if ticket else None
             ),
@@ -197,132 +212,16 @@ class Handler:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Applying:
-    """One decision being carried out. Each effect has one method; an effect without one cannot be applied."""
-
-    handler: Handler
-    inbound_id: int
-    trail: dict[str, object]
-    now: datetime
-
-    def all(self, effects: Sequence[Effect]) -> None:
-        shown = [_SAID[type(effect)](effect) for effect in effects]
-        self.trail["effects"] = shown
-        for effect in effects:
-            self.apply(effect)
-
-    @singledispatchmethod
-    def apply(self, effect: Effect) -> None:
-        raise TypeError(f"no way to apply {type(effect).__name__}")
-
-    @apply.register
-    def _(self, effect: OpenTicket) -> None:
-        self.handler.store.open_ticket(effect)
-
-    @apply.register
-    def _(self, effect: RecordMessage) -> None:
-        self.handler.store.record_message(effect, self.inbound_id)
-
-    @apply.register
-    def _(self, effect: MoveTicket) -> None:
-        self.handler.store.move_ticket(effect.reference, effect.state)
-
-    @apply.register
-    def _(self, effect: AssignTicket) -> None:
-        self.handler.store.assign_ticket(effect.reference, effect.owner)
-
-    @apply.register
-    def _(self, effect: LinkTickets) -> None:
-        self.handler.store.link_tickets(effect.reference, effect.other)
-
-    @apply.register
-    def _(self, effect: AddParticipant) -> None:
-        self.handler.store.add_participant(effect.reference, effect.address)
-
-    @apply.register
-    def _(self, effect: NoteEvent) -> None:
-        self.handler.store.note_event(effect, self.now)
-
-    @apply.register
-    def _(self, effect: BounceLetter) -> None:
-        self.handler.store.letter_bounced(effect.outbox_id, effect.diagnostic)
-
-    @apply.register
-    def _(self, effect: CloseInbound) -> None:
-        self.handler.store.close_inbound(self.inbound_id, effect, {**effect.trail, **self.trail})
-
-    @apply.register
-    def _(self, effect: QueueLetter) -> None:
-        handler, office = self.handler, self.handler.desk.policy.office
-        domain, token = Address(office.address).domain, handler.signer.mint(effect.recipient.address)
-        own_id = message_id(token, domain)
-        if effect.instead_of:
-            token, own_id = handler.store.identity_of(effect.instead_of)
-        rendered = handler.letters.render(effect.letter, effect.facts)
-        subject = letter_subject(effect.reference or "", effect.subject)
-        references = (*effect.thread, effect.answers, _case_thread(effect, domain), thread_id(token, domain))
-        letter = FinishedLetter(
-            letter=effect.letter,
-            reference=effect.reference,
-            recipient=effect.recipient.address,
-            sender=office.address,
-            automatic=effect.automatic is not None and effect.customer_facing,
-            message_id=own_id,
-            token=token,
-            raw=handler.letters.compose(
-                Envelope(
-                    message_id=own_id,
-                    from_name=office.name,
-                    from_address=office.address,
-                    recipient=effect.recipient,
-                    subject=subject,
-                    date=effect.not_before.astimezone(office.timezone),
-                    in_reply_to=effect.answers,
-                    references=tuple(filter(None, references)),
-                    automatic=effect.automatic,
-                    token=token,
-                ),
-                rendered,
-            ),
-            not_before=effect.not_before,
-            about=effect.about,
-        )
-        if effect.instead_of:
-            outbox_id = handler.store.rewrite_letter(effect.instead_of, letter, subject, rendered.text)
-        else:
-            outbox_id = handler.store.queue_letter(letter, self.now)
-        if effect.customer_facing:
-            handler.store.record_letter(outbox_id, letter, Address(office.address, office.name), subject, rendered.text)
-        if effect.reference:
-            detail = f"{effect.letter} to {effect.recipient.address}"
-            handler.store.note_event(NoteEvent(effect.reference, decide.DESK, "letter_queued", detail), self.now)
-
-
-def _case_thread(effect: QueueLetter, domain: str) -> str:
-    """Internal letters about one case share this id, so that an agent's mail client shows them as one thread."""
-    return "" if effect.customer_facing or not effect.reference else f"<{effect.reference.lower()}.caso@{domain}>"
+def _without_token(mail: Mail) -> tuple[Mail, str | None]:
+    """The mail without the token that a button put into its subject: it is cut before anything is recorded."""
+    subject, token = cut_subject_token(mail.subject)
+    return (replace(mail, subject=subject), token) if token else (mail, None)
 
 
 def _dates(inbound: Inbound, mail: Mail) -> list[datetime]:
     """Every instant that says how old a mail is: INTERNALDATE, the topmost Received, its own Date."""
     received = mime_header.received_at(mail)
     return [instant for instant in (inbound.received_at, received, mail.sent_at) if instant]
-
-
-# One line of the trail each: what was done, without anybody's words.
-_SAID: Mapping[type, Callable[[Any], str]] = {
-    OpenTicket: lambda e: f"open {e.reference} for {e.customer.address}, due {e.due_on}, owner {e.owner}",
-    RecordMessage: lambda e: f"record the mail on {e.reference} ({e.direction})",
-    MoveTicket: lambda e: f"move {e.reference} to {e.state}",
-    AssignTicket: lambda e: f"assign {e.reference} to {e.owner}",
-    LinkTickets: lambda e: f"link {e.reference} with {e.other}",
-    AddParticipant: lambda e: f"admit {e.address} to {e.reference}",
-    NoteEvent: lambda e: f"note {e.event} on {e.reference}",
-    QueueLetter: lambda e: f"queue {e.letter} to {e.recipient.address}",
-    BounceLetter: lambda e: f"letter {e.outbox_id} came back: {e.diagnostic}",
-    CloseInbound: lambda e: f"close the mail as {e.state} ({e.verdict}): {e.reason}",
-}
 
 
 def _shown(kind: str, confidence: float, words: Sequence[str]) -> str:

@@ -1,0 +1,201 @@
+"""What the orders of a colleague's mail read from the store: cases with their conversations, lookups, held mails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from pqr_mailbot.adapters import mime_parser
+from pqr_mailbot.adapters.letter_mail import own_words
+from pqr_mailbot.adapters.sqlite_store import Store, instant, stamp
+from pqr_mailbot.domain.casework import CaseFile, Found, HeldMail, Incoming, Words
+from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
+
+WORDS = 200  # messages of a case that are looked at, the latest
+INTERNAL = 10  # letters to colleagues that an answer is held against, the latest
+LISTED = 50  # cases in one list
+
+_FOUND = """SELECT ticket.reference, ticket.subject, customer, state, due_on, urgent, '' AS snippet FROM ticket"""
+_LIVE = "state NOT IN ('resolved', 'closed')"
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Reads for one decision, inside its transaction."""
+
+    store: Store
+
+    def file(self, ticket: Ticket) -> CaseFile:
+        """A case with its conversation, that of the cases merged into it too."""
+        names = self._names(ticket.reference)
+        words = self._words(names)
+        return CaseFile(
+            ticket=ticket,
+            words=words,
+            latest=self._latest(names),
+            internal=self._internal(names),
+            acknowledgement=self._acknowledgement(ticket.reference),
+            earlier=self.store.earlier_tickets(ticket.customer.address, ticket.reference),
+            related=self._related(ticket.reference),
+        )
+
+    def _names(self, reference: str) -> list[str]:
+        rows = self.store._all(
+            """WITH RECURSIVE names (reference) AS (
+                SELECT ? UNION SELECT ticket.reference FROM ticket JOIN names ON merged_into = names.reference
+            ) SELECT reference FROM names""",
+            reference,
+        )
+        return [row["reference"] for row in rows]
+
+    def _words(self, names: Collection[str]) -> tuple[Words, ...]:
+        rows = self.store._all(
+            """SELECT id, direction, letter, author, author_name, at, text, verified FROM message
+            WHERE reference IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?""",
+            json.dumps(list(names)), WORDS,
+        )  # fmt: skip
+        return tuple(
+            Words(
+                row["id"], row["direction"], row["letter"], Address(row["author"], row["author_name"]),
+                instant(row["at"]), row["text"], None if row["verified"] is None else bool(row["verified"]),
+            )
+            for row in reversed(rows)
+        )  # fmt: skip
+
+    def _latest(self, names: Collection[str]) -> Incoming | None:
+        row = self.store._first(
+            """SELECT message.*, inbound.raw, inbound.complete FROM message
+            LEFT JOIN inbound ON inbound.id = message.inbound_id
+            WHERE message.reference IN (SELECT value FROM json_each(?)) AND direction = 'in'
+            ORDER BY message.id DESC LIMIT 1""",
+            json.dumps(list(names)),
+        )
+        if row is None:
+            return None
+        mail = mime_parser.parse(self.store.raw_of(row["raw"]), bool(row["complete"])) if row["raw"] else None
+        theirs = mail if mail and mail.message_id == row["message_id"] else None  # else a colleague registered it
+        return Incoming(
+            message=row["id"],
+            inbound_id=row["inbound_id"] if theirs else None,
+            message_id=row["message_id"] if theirs else "",
+            subject=row["subject"],
+            at=instant(row["at"]),
+            author=Address(row["author"], row["author_name"]),
+            text=row["text"],
+            attachments=tuple(Attachment(**one) for one in json.loads(row["attachments"])) if theirs else (),
+            references=theirs.references if theirs else (),
+            thread_topic=theirs.header("thread-topic") if theirs else "",
+            thread_index=theirs.header("thread-index") if theirs else "",
+        )
+
+    def _internal(self, names: Collection[str]) -> tuple[str, ...]:
+        """What our letters to colleagues say in our own words: what the customer wrote stands quoted in them."""
+        rows = self.store._all(
+            """SELECT raw FROM outbox WHERE NOT customer_facing AND letter IN ('notification', 'escalation', 'reminder')
+            AND reference IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?""",
+            json.dumps(list(names)), INTERNAL,
+        )  # fmt: skip
+        return tuple(own_words(row["raw"]) for row in rows)
+
+    def _acknowledgement(self, reference: str) -> str:
+        row = self.store._first(
+            """SELECT outbox.state FROM outbox JOIN message ON message.outbox_id = outbox.id
+            WHERE message.reference = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt')
+            ORDER BY outbox.id DESC LIMIT 1""",
+            reference,
+        )
+        return row["state"] if row else ""
+
+    def _related(self, reference: str) -> tuple[str, ...]:
+        rows = self.store._all(
+            """SELECT other AS found FROM ticket_link WHERE reference = ?1
+            UNION SELECT reference FROM ticket_link WHERE other = ?1 ORDER BY found""",
+            reference,
+        )
+        return tuple(row["found"] for row in rows)
+
+    # -- lookups ---------------------------------------------------------------------------------------------------
+
+    def owned_by(self, addresses: Iterable[str]) -> tuple[Found, ...]:
+        """The open cases of a colleague, the most pressing first."""
+        return self._found(
+            f"{_FOUND} WHERE owner IN (SELECT value FROM json_each(?)) AND {_LIVE} ORDER BY due_on, id",
+            json.dumps(list(addresses)),
+        )
+
+    def of_customer(self, address: str) -> tuple[Found, ...]:
+        """Every case of a customer, the newest first."""
+        return self._found(f"{_FOUND} WHERE customer = ? ORDER BY id DESC LIMIT {LISTED}", address)
+
+    def with_words(self, text: str) -> tuple[Found, ...]:
+        """Cases in whose conversation all these words stand. What people type is never query syntax."""
+        words = " ".join('"' + word.replace('"', '""').replace("\0", "") + '"' for word in text.split())
+        if not words:
+            return ()
+        return self._found(
+            f"""SELECT ticket.reference, ticket.subject, customer, ticket.state, due_on, urgent,
+                snippet(message_fts, -1, '', '', '…', 12) AS snippet
+            FROM message_fts JOIN message ON message.id = message_fts.rowid
+            JOIN ticket ON ticket.reference = message.reference
+            WHERE message_fts MATCH ? GROUP BY ticket.reference ORDER BY ticket.id DESC LIMIT {LISTED}""",
+            words,
+        )
+
+    def _found(self, sql: str, *values: object) -> tuple[Found, ...]:
+        return tuple(_found(row) for row in self.store._all(sql, *values))
+
+    def customers_among(self, addresses: Collection[str]) -> frozenset[str]:
+        """Those of the addresses that are a customer's or a participant's."""
+        rows = self.store._all(
+            """SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM ticket WHERE customer = value)
+                OR EXISTS (SELECT 1 FROM ticket WHERE reply_address = value)
+                OR EXISTS (SELECT 1 FROM participant WHERE address = value)""",
+            json.dumps(sorted(addresses)),
+        )
+        return frozenset(row["value"] for row in rows)
+
+    def inbound_states(self, ids: Collection[int]) -> dict[int, str]:
+        rows = self.store._all(
+            "SELECT id, state FROM inbound WHERE id IN (SELECT value FROM json_each(?))", json.dumps(sorted(ids))
+        )
+        return {row["id"]: row["state"] for row in rows}
+
+    def held(self, inbound_id: int) -> HeldMail | None:
+        row = self.store._first("SELECT * FROM held_mail WHERE inbound_id = ?", inbound_id)
+        if row is None:
+            return None
+        return HeldMail(inbound_id, row["kind"], row["agent"], instant(row["until"]), row["released_at"] is not None)
+
+    def transcripts_to(self, address: str, since: datetime) -> int:
+        row = self.store._one(
+            """SELECT count(*) AS n FROM outbox WHERE recipient = ? AND letter IN ('transcript', 'challenge')
+            AND not_before > ?""",
+            address, stamp(since),
+        )  # fmt: skip
+        return int(row["n"])
+
+    # -- the morning -----------------------------------------------------------------------------------------------
+
+    def owners(self) -> list[str]:
+        """Who has open cases."""
+        rows = self.store._all(f"SELECT DISTINCT owner FROM ticket WHERE owner IS NOT NULL AND {_LIVE} ORDER BY owner")
+        return [row["owner"] for row in rows]
+
+    def set_aside(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
+        """Machines' mail that was kept apart in a stretch of time, the newest first; what we sent ourselves is none."""
+        rows = self.store._all(
+            """SELECT id, received_at, sender, subject, verdict FROM inbound WHERE state = 'set_aside'
+            AND verdict <> 'own' AND stored_at > ? AND stored_at <= ? ORDER BY id DESC""",
+            stamp(since), stamp(until),
+        )  # fmt: skip
+        return [{**row, "received_at": instant(row["received_at"])} for row in rows]
+
+
+def _found(row: dict[str, Any]) -> Found:
+    return Found(
+        row["reference"], row["subject"], row["customer"], State(row["state"]), date.fromisoformat(row["due_on"]),
+        bool(row["urgent"]), " ".join(row["snippet"].split()),
+    )  # fmt: skip

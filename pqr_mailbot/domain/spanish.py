@@ -1,0 +1,32 @@
+"""Words that letters and transcripts share: days, states, and text as people compare it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import date
+
+DAYS = ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo")
+MONTHS = (
+    *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
+    *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
+)
+STATES: Mapping[str, str] = {
+    "new": "sin respuesta todavía",
+    "open": "en curso",
+    "waiting": "en espera del cliente",
+    "resolved": "resuelto",
+    "closed": "cerrado",
+}
+
+
+def long_date(day: date, weekday: bool = True, year: bool = True) -> str:
+    """`miércoles 24 de junio de 2026`."""
+    named = f"{DAYS[day.weekday()]} " if weekday else ""
+    return f"{named}{day.day} de {MONTHS[day.month - 1]}" + (f" de {day.year}" if year else "")
+
+
+def folded(text: str) -> str:
+    """Lower case, without accents, with single blanks."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())

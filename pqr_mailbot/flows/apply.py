@@ -1,0 +1,237 @@
+"""Effects -> the store and its outbox, inside the caller's transaction: all of a decision or nothing of it.
+
+A letter is rendered here, when it is queued: the number in it is the number in the store, and every attempt sends the
+same bytes with the same Message-ID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pqr_mailbot.adapters.letters import Enclosure, Envelope, Letters, Rendered, letter_subject
+from pqr_mailbot.adapters.mime_parser import OpenedAttachment, open_attachments
+from pqr_mailbot.adapters.sqlite_store import FinishedLetter, Store
+from pqr_mailbot.adapters.tokens import Signer, message_id, subject_token, thread_id
+from pqr_mailbot.domain.decide import DESK
+from pqr_mailbot.domain.effects import (
+    AddParticipant,
+    BounceLetter,
+    CloseInbound,
+    Effect,
+    HoldMail,
+    LinkTickets,
+    MoveMessage,
+    NoteAbsence,
+    NoteAnswer,
+    NoteEvent,
+    OpenTicket,
+    QueueLetter,
+    RecordMessage,
+    ReleaseMail,
+    RemoveParticipant,
+    RetryInbound,
+    SaveTicket,
+)
+from pqr_mailbot.domain.model import Address
+from pqr_mailbot.domain.policy import Office
+
+ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
+
+
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """One decision being carried out, about one mail or none (an order of the command line, the clock)."""
+
+    store: Store
+    office: Office
+    letters: Letters
+    signer: Signer
+    now: datetime
+    inbound_id: int | None = None
+
+    def all(self, effects: Sequence[Effect], trail: Mapping[str, object] | None = None) -> None:
+        """`trail`: what `explain` tells beside the effects themselves."""
+        shown = [DEEDS[type(effect)].said(effect) for effect in effects]
+        for effect in effects:
+            if isinstance(effect, CloseInbound):
+                self.store.close_inbound(self.mail_id, effect, {**effect.trail, **(trail or {}), "effects": shown})
+            else:
+                DEEDS[type(effect)].done(self, effect)
+
+    @property
+    def mail_id(self) -> int:
+        assert self.inbound_id is not None, "this effect is about a mail"
+        return self.inbound_id
+
+    # -- letters ---------------------------------------------------------------------------------------------------
+
+    def queue(self, effect: QueueLetter) -> None:
+        """Renders a letter and puts it in the outbox; one to a customer becomes part of the conversation."""
+        token = self.signer.mint(effect.recipient.address)
+        own_id = message_id(token, self._domain)
+        if effect.instead_of:
+            token, own_id = self.store.identity_of(effect.instead_of)
+        rendered = self.letters.render(effect.letter, {**effect.facts, "token": subject_token(token)})
+        enclosed = self._enclosed(effect)
+        letter = self._finished(effect, token, own_id, rendered, enclosed)
+        subject = letter_subject(effect.reference or "", effect.subject)
+        if effect.instead_of:
+            outbox_id = self.store.rewrite_letter(effect.instead_of, letter, subject, rendered.text)
+        else:
+            outbox_id = self.store.queue_letter(letter, self.now)
+        if effect.customer_facing and not effect.copy:
+            author = effect.author or Address(self.office.address, self.office.name)
+            words = effect.words if effect.author else rendered.text
+            sent = [opened.attachment for opened in enclosed]
+            self.store.record_letter(outbox_id, letter, author, subject, words, rendered.text, sent)
+        if effect.reference:
+            detail = f"{effect.letter} to {effect.recipient.address}"
+            self.store.note_event(NoteEvent(effect.reference, DESK, "letter_queued", detail), self.now)
+
+    def _finished(
+        self, effect: QueueLetter, token: str, own_id: str, rendered: Rendered, enclosed: Sequence[OpenedAttachment]
+    ) -> FinishedLetter:
+        return FinishedLetter(
+            letter=effect.letter,
+            reference=effect.reference,
+            recipient=effect.recipient.address,
+            sender=self.office.address,
+            automatic=effect.automatic is not None and effect.customer_facing,
+            message_id=own_id,
+            token=token,
+            raw=self.letters.compose(self._envelope(effect, token, own_id, enclosed), rendered),
+            not_before=effect.not_before,
+            about=effect.about,
+            customer_facing=effect.customer_facing,
+        )
+
+    def _envelope(self, effect: QueueLetter, token: str, own_id: str, enclosed: Sequence[OpenedAttachment]) -> Envelope:
+        case = "" if effect.customer_facing else _case_thread(effect.reference, self._domain)
+        references = (*effect.thread, effect.answers, case, thread_id(token, self._domain))
+        return Envelope(
+            message_id=own_id,
+            from_name=_from_name(effect, self.office),
+            from_address=self.office.address,
+            recipient=effect.recipient,
+            subject=letter_subject(effect.reference or "", effect.subject),
+            date=effect.not_before.astimezone(self.office.timezone),
+            in_reply_to=effect.answers,
+            references=tuple(filter(None, references)),
+            automatic=effect.automatic,
+            token=token,
+            attachments=tuple(
+                Enclosure(one.attachment.filename, one.attachment.content_type, one.content) for one in enclosed
+            ),
+            thread_topic=effect.thread_topic,
+            thread_index=effect.thread_index,
+        )
+
+    @property
+    def _domain(self) -> str:
+        return Address(self.office.address).domain
+
+    def _enclosed(self, effect: QueueLetter) -> list[OpenedAttachment]:
+        """The attachments that go along. A small picture that only adorns the text is left out of an answer."""
+        source = effect.enclosed_from or self.inbound_id
+        if not effect.enclosed or source is None:
+            return []
+        wanted = set(effect.enclosed)
+        opened = open_attachments(self.store.inbound(source).raw)
+        chosen = [one for at, one in enumerate(opened) if at in wanted]
+        return [one for one in chosen if effect.author is None or not _adorns(one)]
+
+
+def _adorns(opened: OpenedAttachment) -> bool:
+    return opened.shown and len(opened.content) <= ADORNMENT
+
+
+def _from_name(effect: QueueLetter, office: Office) -> str:
+    """A person's answer comes under their name, over the office's address."""
+    return f"{effect.author.name}, {office.name}" if effect.author and effect.author.name else office.name
+
+
+def _case_thread(reference: str | None, domain: str) -> str:
+    """Internal letters about one case share this id, so that an agent's mail client shows them as one thread."""
+    return f"<{reference.lower()}.caso@{domain}>" if reference else ""
+
+
+# -- every effect --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """How an effect is carried out, and the line of the trail it leaves: what was done, without anybody's words."""
+
+    done: Callable[[Applying, Any], object]
+    said: Callable[[Any], str]
+
+
+DEEDS: Mapping[type, Deed] = {
+    OpenTicket: Deed(
+        lambda to, e: to.store.open_ticket(e),
+        lambda e: f"open {e.reference} for {e.customer.address}, due {e.due_on}, owner {e.owner}",
+    ),
+    RecordMessage: Deed(
+        lambda to, e: to.store.record_message(e, to.inbound_id),
+        lambda e: f"record the mail on {e.reference} ({e.direction})",
+    ),
+    SaveTicket: Deed(
+        lambda to, e: to.store.save_ticket(e.ticket),
+        lambda e: f"{e.ticket.reference} is {e.ticket.state}, due {e.ticket.due_on}, owner {e.ticket.owner}",
+    ),
+    NoteAnswer: Deed(
+        lambda to, e: to.store.note_answer(e.reference, e.at),
+        lambda e: f"{e.reference} was answered by a person",
+    ),
+    LinkTickets: Deed(
+        lambda to, e: to.store.link_tickets(e.reference, e.other),
+        lambda e: f"link {e.reference} with {e.other}",
+    ),
+    AddParticipant: Deed(
+        lambda to, e: to.store.add_participant(e.reference, e.address),
+        lambda e: f"admit {e.address} to {e.reference}",
+    ),
+    RemoveParticipant: Deed(
+        lambda to, e: to.store.remove_participant(e.reference, e.address),
+        lambda e: f"{e.address} leaves {e.reference}",
+    ),
+    MoveMessage: Deed(
+        lambda to, e: to.store.move_message(e.message, e.reference),
+        lambda e: f"message {e.message} goes to {e.reference}",
+    ),
+    HoldMail: Deed(
+        lambda to, e: to.store.hold_mail(to.mail_id, e.kind, e.agent, e.until),
+        lambda e: f"hold the mail ({e.kind}) until {e.until:%Y-%m-%d %H:%M} UTC",
+    ),
+    ReleaseMail: Deed(
+        lambda to, e: to.store.release_mail(e.inbound_id, to.now),
+        lambda e: f"carry out inbound {e.inbound_id}",
+    ),
+    RetryInbound: Deed(
+        lambda to, e: to.store.retry(e.inbound_id, as_person=True),
+        lambda e: f"handle inbound {e.inbound_id} as a person's",
+    ),
+    NoteAbsence: Deed(
+        lambda to, e: to.store.note_absence(e.address, e.first, e.last),
+        lambda e: f"{e.address} is away from {e.first} to {e.last}",
+    ),
+    NoteEvent: Deed(
+        lambda to, e: to.store.note_event(e, to.now),
+        lambda e: f"note {e.event} on {e.reference}",
+    ),
+    QueueLetter: Deed(
+        lambda to, e: to.queue(e),
+        lambda e: f"queue {e.letter} to {e.recipient.address}",
+    ),
+    BounceLetter: Deed(
+        lambda to, e: to.store.letter_bounced(e.outbox_id, e.diagnostic),
+        lambda e: f"letter {e.outbox_id} came back: {e.diagnostic}",
+    ),
+    CloseInbound: Deed(
+        lambda to, e: to.store.close_inbound(to.mail_id, e, e.trail),
+        lambda e: f"close the mail as {e.state} ({e.verdict}): {e.reason}",
+    ),
+}
