@@ -56,7 +56,25 @@ def replies(*names: str) -> Iterator[Reply]:
 
 
 WRITTEN = [reply for reply in replies() if not reply.of("=")]
-HTML = list(replies("html"))
+HTML = [reply for reply in replies() if reply.of("=")]
+# Lines that a customer types and that look like a program's: none may draw the rest into a quote below.
+TYPED = (
+    *("Buenos días,", "Gracias", "Cordialmente,", "Rosa Peña", "CC 52.111.222", "¿Llegó?", "no", "Total: $45.000", ""),
+    *("El lunes Ana escribió: que no hay café", "El 14/04/2026 a las 9:05 la asesora me escribió:", "Ana escribió:"),
+    *("El 1 de junio de 2026 pedí:", "me respondieron:", "escribió:", "El"),
+    *("De: Bogotá", "Para: Cali", "Asunto: flete", "Enviado: 3 cajas", "Fecha: 14/04/2026", "Fecha: 14/04/2026 9:05"),
+    *("De: Rosa Gil", "Para: rosa@correo.test", "A: nombre de Rosa", "De: Bogotá Para: Cali Asunto: flete", "CC: 52"),
+    *("> 2 libras", "> y un filtro", "->", "--", "---", "________________", "* 1", "- 2", "1. tres"),
+    *(
+        "Enviado por Servientrega",
+        "Enviado desde mi celular ayer",
+        "https://fotos.test/1",
+        "rosa@correo.test",
+        "Mensaje",
+    ),
+    *("On Monday Ana wrote:", "On 4/14/2026 I wrote to you:", "From: London", "To: Leeds", "Subject: no", "Sent: two"),
+    *("Em 14/04/2026 a Ana me escreveu:", "Assunto: frete", "Data: amanhã", "PD: va la foto"),
+)
 HISTORIES = [reply.history for reply in WRITTEN if reply.history.strip()]
 
 
@@ -121,6 +139,28 @@ def test_what_is_left_out_leaves_a_blank_line() -> None:
 def test_own_is_all_that_is_the_senders() -> None:
     assert split(f"Sí.\n\n-- \nRosa\n\n{GMAIL}\n> {OLD}").own == "Sí.\n\n-- \nRosa"
     assert split("Sí.").own == "Sí."
+
+
+DOUBTS = [
+    # (does a quote seem left in what is new?, the mail)
+    (False, "Buenos días:\nsu pedido sale el 2/06/2026 a las 9:00.\n\nCordialmente,\nAna"),
+    (False, f"Sí.\n\n{GMAIL}\n> {OLD}"),
+    (False, f"Sí.\n\n{OUTLOOK}\n\n{OLD}"),
+    (False, "Para: le recuerdo el horario\nde 8:00 a 17:00"),
+    (True, f"{GMAIL}\n> {OLD}"),
+    (True, f"{OUTLOOK}\n\n{OLD}"),
+    (True, f"Sí.\n> {OLD}"),
+    (True, "Sí.\n\nEl 1/06/2026 a las 10:54, Rosa Gil escribió:\n\nno llegó"),
+    (True, "Sí.\n\nDe: Rosa Gil\nAsunto: queja\n\nno llegó"),
+    (True, f"Respondo abajo.\n\n{OUTLOOK}\n\n{OLD}\nSí."),
+    (True, "Sí.\n\nma 1. kesäk. 2026 klo 10:54 Rosa (<rosa@x.test>) kirjoitti:\n\nno llegó"),
+    (True, "---------- Forwarded message ---------\nno llegó"),
+]
+
+
+@pytest.mark.parametrize(("doubtful", "text"), DOUBTS, ids=range(len(DOUBTS)))
+def test_doubt_is_told(doubtful: bool, text: str) -> None:
+    assert split(text).doubtful is doubtful
 
 
 SIGNED = [
@@ -214,6 +254,14 @@ def test_law_a_quote_below_takes_nothing_from_what_is_above(typed: list[str], hi
     text = "\n".join(typed)
     parts = split(f"{text}\n\n{history}")
     assert words(parts.new) == (words(text) or words(history))
+
+
+@settings(deadline=None, max_examples=1_000)
+@given(st.lists(st.sampled_from(TYPED), min_size=1, max_size=8), st.sampled_from(HISTORIES), st.booleans())
+def test_law_whatever_is_typed_above_a_quote_is_the_senders(typed: list[str], history: str, blank: bool) -> None:
+    text = "\n".join(["Hola", *typed, *[""] * (blank or history.startswith(">")), ""])
+    lost = told(text) - told(split(text + history).own)
+    assert not any(re.search(r"\w", line.replace("_", "")) for line in lost)  # a rule may be the program's
 
 
 @settings(deadline=None)

@@ -41,7 +41,8 @@ _CITED = re.compile(
     re.IGNORECASE,
 )
 _OUTLOOK_BOX = re.compile(
-    r"""id\s{0,9}=\s{0,9}["']?(?:x_){0,9}divRplyFwdMsg|border-top\s{0,9}:\s{0,9}solid\s{1,9}#[0-9a-f]{3,6}\s{1,9}1\.0pt""",
+    r"""id\s{0,9}=\s{0,9}["']?(?:x_){0,9}divRplyFwdMsg|border-top\s{0,9}:\s{0,9}solid\s{1,9}#[0-9a-f]{3,6}\s{1,9}1\.0pt"""
+    r"""|border-(?:top|width)\s{0,9}:\s{0,9}1pt\s{1,9}(?:solid\s{1,9}rgb|medium)""",  # as other programs write it anew
     re.IGNORECASE,
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -48,8 +48,9 @@ _DATE = (
 )
 _CLOCK = r"\b\d{1,2}[:h]\d\d(?!\d)"
 _MAILBOX = r"[<(]\s?(?:mailto:)?[^\s<>()@]{1,100}+@[^\s<>()@]"  # an address in brackets, as programs write it
-_NAME = r"[^\W\d][^,:<>@]{0,60}"
+_NAME = r"[\"']?[^\W\d][^,:<>@]{0,100}"
 _PROPER = r"(?-i:[A-ZÀ-ÖØ-Þ])[\w.'-]*"  # one word of a name
+_PROPER_NAME = rf"{_PROPER}(?:\s(?:(?:de|del|la|las|los|y|e|da|do|das|dos|of|and|&|-)\s){{0,3}}{_PROPER}){{0,5}}"
 
 _FEW_WORDS = r"(?:[^\W\d][^\s\d]*\s){0,4}"  # "lunes,", "giorno lun", "Mon, Jun"
 _BEGINS = re.compile(rf"{_OPENING}\s{_FEW_WORDS}{_DATE}")
@@ -60,12 +61,13 @@ _SURE = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
     for name, pattern in (
         ("date, address, verb", rf"{_OPENING}\s{_FEW_WORDS}\d(?=.*{_MAILBOX}).*\b{_VERB}\s?:$"),
-        ("address, date, verb", rf"{_OPENING}\s(?:{_PROPER}\s){{0,4}}{_MAILBOX}[^\s<>()@]*+>,\s\d.*\b{_VERB}\s?:$"),
+        ("address, date, verb", rf"{_OPENING}\s(?:{_PROPER_NAME}\s)?{_MAILBOX}[^\s<>()@]*+>,\s\d.*\b{_VERB}\s?:$"),
         ("date, bare address, verb", rf"{_OPENING}\s(?=.{{0,60}}{_DATE}).*[\s,(][^\s@]++@[^\s@]++\s{_VERB}\s?:$"),
         ("the quote on the same line", rf"{_OPENING}\s(?=.{{0,60}}\d).*{_MAILBOX}[^\s<>()@]*+>\)?\s?{_VERB}\s?:\s+\S"),
         ("verb before the name", rf"(?:Am|Op|Den)\s(?=.{{0,80}}{_CLOCK}).*?\s(?:{_VERB_FIRST})\s.{{1,200}}:$"),
         ("address, verb, date", rf"[^:]{{0,100}}{_MAILBOX}[^\s<>()@]*+>?\)?\s{_VERB}\s[^:]{{0,40}}{_DATE}.{{0,40}}:$"),
         ("Gmail of 2013: no verb", rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}\s.{{0,160}}{_MAILBOX}[^\s<>()@]*+>:?$"),
+        ("AOL", r"(?:In a message dated|En un mensaje con fecha)\s(?=.{0,20}\d).*@.*\s(?:writes|escribe)\s?:$"),
         ("between dashes", rf"[-=]{{2,10}}\s?\S.{{0,300}}\s{_VERB}[:\s]{{0,3}}[-=]{{2,10}}$"),
     )
 )
@@ -74,13 +76,20 @@ _IF_MARKED = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
     for name, pattern in (
         ("date, comma, name", rf"{_OPENING}\s(?=.{{0,40}}\d).{{0,100}},\s{_ARTICLE}{_NAME}\s{_VERB}\s?:$"),
-        ("date, clock, Name", rf"{_OPENING}\s(?=.{{0,80}}{_CLOCK}).*[\dAMP](?:\s{_PROPER}){{1,4}}\s{_VERB}\s?:$"),
+        ("date, clock, Name", rf"{_OPENING}\s(?=.{{0,80}}{_CLOCK}).*[\dAMP.]\s{_PROPER_NAME}\s{_VERB}\s?:$"),
         ("address and verb", rf"[^:]{{0,100}}{_MAILBOX}[^\s<>()@]*+>?\)?\s{_VERB}\s?:$"),
+        ("bare address and verb", rf"[^\s@]++@[^\s@]++\s{_VERB}\s?:$"),
+        ("Tuta: date, clock, bare address", rf"{_DATE},?\s{_CLOCK}.{{0,20}}\s[^\s@]++@[^\s@:]++:$"),
         ("quoting", rf"(?:Quoting|Citando a?|Mensaje citado por)\s.{{0,100}}{_MAILBOX}[^\s<>()@]*+>?\)?\s?:$"),
         ("address and clock, any language", rf"(?=.*\b\d{{1,2}}[:.h]\d\d).{{0,200}}{_MAILBOX}.{{0,80}}:$"),
     )
 )
-_NAME_ALONE = re.compile(rf"{_PROPER}(?:\s{_PROPER}){{1,4}}\s{_VERB}\s?:$", re.IGNORECASE)
+_SAYS = re.compile(rf"\b{_VERB}\b", re.IGNORECASE)
+_NAME_ALONE = re.compile(rf"(?!{_OPENING}\s)(?=\S+\s\S+\s\S){_PROPER_NAME}\s{_VERB}\s?:$", re.IGNORECASE)
+_YOU_WROTE = re.compile(  # The Bat; no storyteller knows the second
+    rf".{{0,20}}{_DATE},?\s\d{{1,2}}(?::\d\d){{2}}.{{0,10}},\s(?:you wrote|usted escribió|você escreveu):$",
+    re.IGNORECASE,
+)
 
 # --- separators -------------------------------------------------------------------------------------------------------
 
@@ -102,10 +111,13 @@ _SEPARATORS = tuple(
             r"|début du message (?:réexpédié|transféré)|inizio messaggio inoltrato)\s?:",
         ),
         ("a desk's own mark", r"##-.{0,120}-##$"),
+        ("GroupWise", rf".{{1,200}}\s{_DATE}\s\d{{1,2}}:\d\d.{{0,10}}\s>>>$"),
+        ("Notes", rf"[^-]{{1,80}}---\s?{_DATE}\s\d{{1,2}}:\d\d.{{0,20}}---"),
     )
 )
 _RULER = re.compile(r"[-_=*]{5,}$")
-_RULER_WIDTH = 10  # characters of one that belongs to the header below it
+_RULER_ABOVE = re.compile(r"[-_=*]{10,}$")
+_TITLE_ABOVE = re.compile(r"(?:mensaje original|original message|mensagem original)$", re.IGNORECASE)  # BlackBerry
 
 # --- blocks of fields: Outlook's "De: … Enviado el: … Para: … Asunto: …" in many languages ----------------------------
 
@@ -128,10 +140,12 @@ _INNER_FIELD = re.compile(
     r"|(?P<subject>Asunto|Subject|Assunto)):"
 )
 _WRAPPED_ROLES = frozenset({"sender", "sent", "date", "to", "copy"})
-_GOES_ON_BELOW = re.compile(r"@|;|^\d{1,2}[:.]\d\d")  # the rest of a list of addresses, or of a date
+_GOES_ON_BELOW = re.compile(r"@|;|^\d{1,2}[:.]\d\d|^m\.$")  # the rest of a list of addresses, or of a date
 _ANY_FIELD = re.compile(r"[*_]{0,2}[^\W\d][^:@<>]{0,25}:[*_]{0,2}\s")
-_HAS_CLOCK = re.compile(r"\d{1,2}[:.h]\d\d")
+_A_DATE = re.compile(_DATE, re.IGNORECASE)
+_HAS_CLOCK = re.compile(r"(?<![\d.])\d{1,2}[:.h]\d\d(?!\.?\d)")  # not 1.06.2026
 _HAS_MAILBOX = re.compile(rf"{_MAILBOX}|\[mailto:")
+_BARE_MAILBOX = re.compile(r"[^:]{1,20}:[*\s]{0,3}[^\s@]++@[^\s@]++$")
 
 # --- signatures -------------------------------------------------------------------------------------------------------
 
@@ -144,7 +158,7 @@ _PRODUCT = (
 # Words with which a customer goes on: "Enviado desde mi celular y no llegó", "Enviado desde mi correo el lunes".
 _GOES_ON = re.compile(
     r"\b(?:y|pero|que|hoy|ayer|hace|porque|ustedes|al|lunes|martes|mi[eé]rcoles|jueves|viernes|s[aá]bado|domingo|el \d+"
-    r"|tienda|bodega|casa|sucursal|almac[eé]n|pedido|and|but|never|because|yesterday|today|you"
+    r"|a (?:mi|su|la|nombre)|tienda|bodega|casa|sucursal|almac[eé]n|pedido|and|but|never|because|yesterday|today|you"
     r"|no(?! Android| iPhone| iPad| iOS| Windows))\b|[?¿!¡]",
     re.IGNORECASE,
 )
@@ -154,21 +168,24 @@ _MADE_BY_A_PROGRAM = tuple(
         (
             "sent from",
             r"(?:(?:mensaje |correo )?(?:enviad[oa]|escrito)|sent|inviato|envoyé|verstuurd|skickat)\s"
-            r"(?:desde|do|da|de|con|com|via|vía|from|with|using|vanaf|från|a partir d[eo])\b"
+            r"(?:desde|do|da|de|con|com|via|vía|usando|mediante|pelo|from|with|using|vanaf|från|a partir d[eo])\b"
             rf"\s?(?:\S{{1,60}}\s){{0,5}}?\W?{_PRODUCT}\b.{{0,70}}$",
         ),
         ("sent from a brand", r"(?:enviado desde mi|sent from my)\s(?-i:[A-Z0-9])[\w-]*(?:\s[\w-]+){0,3}\.?$"),
         ("gesendet", rf"von mein\w{{0,2}}\s.{{0,30}}{_PRODUCT}\b.{{0,30}}\sgesendet\.?$"),
         (
             "get the program",
-            r"(?:obtener|obtén|descargar?|descargue|get|obter(?: o)?|baixe o|download)\s"
+            r"(?:obt[eé]n(?:er|ga)?|consig[au]e?|descarg(?:ar?|ue)|get|obter(?: o)?|baixe o|download)\s"
             r"(?:<\S{1,200}>\s?)?\[?(?:outlook|bluemail|yahoo|typeapp|mymail|spark|proton)\b.{0,200}$",
         ),
         ("scanned", r"(?:libre de virus|virus-free|livre de vírus)\b.{0,20}avast.{0,60}$"),
+        ("tracked", r"(?:remitente notificado con|sender notified by) mailtrack\b.{0,30}$"),
         ("Yahoo's slogan", r"yahoo mail: .{0,20}(?:organizar|organize)\b.{0,20}$"),
     )
 )
 _LINK = re.compile(r"[<(]\S*+")
+_LINK_ALONE = re.compile(r"<?(?:https?://|#)\S+$|\[image:[^]]*\]$")
+_PICTURE_LINK = re.compile(r"<https?://\S+>$")  # above such a line; a link without brackets is the sender's own
 _SIGNED = re.compile(r"(?:-{2,3}|_{2,3}|—)$")
 _NOT_SIGNED = re.compile(r"[?¿]|^\W?(?:P\.?\s?[DS]\b|nota\b)", re.IGNORECASE)
 _LIST_FOOTER = re.compile(r"mailing list|lista de correo|suscrito al grupo|subscribed to the", re.IGNORECASE)
@@ -228,6 +245,15 @@ class Parts:
         """New text and signature: for a reader who may need the telephone number that stands there."""
         return f"{self.new}\n\n{self.signature}" if self.signature else self.new
 
+    @property
+    def doubtful(self) -> bool:
+        """Does anything in `new` still look like a quote or the head of one? A customer's mail is taken as it is; an
+        answer that goes out to a customer must not carry what was kept in doubt."""
+        page = _Page.of(self.new)
+        roles = {found.lastgroup for line in page.bare if (found := _FIELD.match(line))}
+        resembling = (_separator_size(page, at) or _resembles_attribution(page.bare[at]) for at in range(len(page.raw)))
+        return any(page.marked) or len(roles - {"other", "copy"}) > 1 or any(resembling)
+
 
 @dataclass(frozen=True, slots=True)
 class _Page:
@@ -243,7 +269,8 @@ class _Page:
         seen = [line[:_LONGEST_HEADER].translate(_INVISIBLE).strip() for line in raw]
         fits = (len(line) <= _LONGEST_HEADER for line in raw)
         bare = [" ".join(line.lstrip("> ").split()) if short else "" for line, short in zip(seen, fits, strict=True)]
-        return cls(raw, bare, [line.startswith(">") for line in seen])
+        # GroupWise heads a quote, which it does not mark, by ">>> Ana 1/6/2026 10:54 >>>".
+        return cls(raw, bare, [line.startswith(">") and not line.endswith(" >>>") for line in seen])
 
     def blank(self, at: int) -> bool:
         return not self.raw[at].strip()
@@ -308,19 +335,20 @@ def _headers(page: _Page) -> Iterator[_Header]:
             at += 1
             continue
         size = _attribution_size(page, at)
-        end = at + (size or _separator_size(page, at) or _fields_size(page, at))
+        plain = size or _separator_size(page, at)
+        end = at + (plain or _fields_size(page, at))
         if end > at:
-            yield _Header(_with_ruler(page, at, free), end, bool(size))
+            above = _above(page, at, free)
+            ruled = _RULER_ABOVE.match(page.bare[above]) or (not plain and _TITLE_ABOVE.match(page.bare[above]))
+            yield _Header(above if ruled else at, end, bool(size))
             free = end
         at = max(end, at + 1)
 
 
-def _with_ruler(page: _Page, start: int, free: int) -> int:
-    """Where the header begins, with the rule that stands right above it, but not before `free`."""
-    for at in range(start - 1, max(free, start - _WRAPPED) - 1, -1):
-        if not page.blank(at):
-            return at if len(page.bare[at]) >= _RULER_WIDTH and _RULER.match(page.bare[at]) else start
-    return start
+def _above(page: _Page, start: int, free: int) -> int:
+    """The first line with anything on it right above `start`, but not before `free`; `start` if there is none."""
+    lines = range(start - 1, max(free, start - _WRAPPED) - 1, -1)
+    return next((at for at in lines if not page.blank(at)), start)
 
 
 def _separator_size(page: _Page, at: int) -> int:
@@ -334,7 +362,7 @@ def _attribution_size(page: _Page, at: int) -> int:
     for size in range(1, _WRAPPED + 1):
         line = page.bare[at + size - 1] if at + size <= len(page.bare) else ""
         wraps = size == 1 or _goes_on_below(joined, page.bare[at])
-        if not line or not wraps or (size > 1 and _BEGINS.match(line)):
+        if not line or not wraps or (size > 1 and (_BEGINS.match(line) or _FIELD.match(line) or joined[-1] in ":?!")):
             return 0  # the line above the one where an attribution begins is the customer's
         joined = f"{joined} {line}".strip()
         if len(joined) > _LONGEST_HEADER:
@@ -349,14 +377,20 @@ def _goes_on_below(joined: str, first: str) -> bool:
     return _BEGINS.match(first) is not None or _ENDS_OPEN.search(joined) is not None
 
 
+def _resembles_attribution(line: str) -> bool:
+    """Whoever says it, in whatever language; nothing is cut by this."""
+    return ":" in line and (_SAYS.search(line) is not None or ("@" in line and _HAS_CLOCK.search(line) is not None))
+
+
 def _is_attribution(page: _Page, joined: str, below: int) -> bool:
-    if _TOLD.search(joined):
-        return False
-    if any(pattern.match(joined) for _, pattern in _SURE):
+    told = _TOLD.search(joined) is not None
+    if not told and any(pattern.match(joined) for _, pattern in _SURE):
         return True
     first = page.next_line(below)
     if first is None or not page.marked[first]:
         return False
+    if told:
+        return _YOU_WROTE.match(joined) is not None
     if any(pattern.match(joined) for _, pattern in _IF_MARKED):
         return True
     return _NAME_ALONE.match(joined) is not None and page.marked[first + 1 : first + 2] == [True]
@@ -365,22 +399,41 @@ def _is_attribution(page: _Page, joined: str, below: int) -> bool:
 def _fields_size(page: _Page, at: int) -> int:
     """How many lines the block "De: … Enviado: … Para: … Asunto: …" that begins here takes; 0: none begins here.
 
-    A customer may list "De: Cali, Para: Tunja, Fecha: …" too, or head a letter like that: so a subject must be there,
-    and a time of sending as a program writes it.
+    A customer may list "De: Cali, Para: Tunja, Fecha: …" too, or head a letter like that: so a time of sending as a
+    program writes it must be there, and a subject; Outlook leaves out an empty one, then all else must be certain.
     """
     line = page.bare[at]
     if _RULER.match(line):
         below = page.next_line(at + 1)
         return 0 if below is None else _foreign_fields_size(page, below) and below - at + 1
-    inner = {str(found.lastgroup) for found in _INNER_FIELD.finditer(line)}
-    if inner >= {"sender", "sent", "subject"} and _HAS_CLOCK.search(line):
+    if _has_all_fields(line):
         return 1
     roles, end = _fields_from(page, at)
-    if not ({"sender", "subject"} <= roles.keys() and len(roles) >= 3):
+    if not _is_header(roles):
         return 0
-    sent = roles.get("sent") or roles.get("date", "")
-    timed = _HAS_CLOCK.search(sent) or ("sent" in roles and len(roles) >= 4)
-    return end - at if sent and (timed or _HAS_MAILBOX.search(roles["sender"])) else 0
+    # A customer's own "Para: mi hermana" may stand right above a header that needs it not.
+    starts = (line for line in range(at + 1, end) if _FIELD.match(page.bare[line]))
+    return 0 if any(_is_header(_fields_from(page, start)[0]) for start in starts) else end - at
+
+
+def _is_header(roles: dict[str, str]) -> bool:
+    """Did a program write these fields (in their order)?"""
+    if "sender" not in roles or len(roles) < 3:
+        return False
+    sent = roles.get("sent", "")
+    clock = _HAS_CLOCK.search(sent or roles.get("date", "")) is not None
+    dated = _A_DATE.search(sent) is not None
+    mailbox = (_HAS_MAILBOX.search(roles["sender"]) or _BARE_MAILBOX.match(roles["sender"])) is not None
+    if "subject" not in roles:
+        return "to" in roles and clock and dated and mailbox and next(iter(roles)) == "sender"
+    if sent:
+        return clock or (dated and (mailbox or len(roles) >= 4))
+    return clock and (mailbox or "/" in roles["sender"])  # "Ana Ruiz/BOG/LOHAS": Notes; else a memorandum's head
+
+
+def _has_all_fields(line: str) -> bool:
+    inner = {str(found.lastgroup) for found in _INNER_FIELD.finditer(line)}
+    return inner >= {"sender", "sent", "subject"} and _HAS_CLOCK.search(line) is not None
 
 
 def _fields_from(page: _Page, at: int) -> tuple[dict[str, str], int]:
@@ -389,6 +442,8 @@ def _fields_from(page: _Page, at: int) -> tuple[dict[str, str], int]:
     role, end = "", at
     for line in range(at, min(len(page.bare), at + _LONGEST_BLOCK)):
         text = page.bare[line]
+        if text and (page.marked[line] != page.marked[at] or _has_all_fields(text)):
+            break
         found = _FIELD.match(text)
         if found is not None:
             role = str(found.lastgroup)
@@ -396,7 +451,7 @@ def _fields_from(page: _Page, at: int) -> tuple[dict[str, str], int]:
                 break
             roles[role] = text
             end = line + 1
-        elif text and role in _WRAPPED_ROLES and _GOES_ON_BELOW.search(text):
+        elif text and line == end and role in _WRAPPED_ROLES and _GOES_ON_BELOW.search(text) and text[-1] != ":":
             roles[role] += f" {text}"
             end = line + 1
         elif text or not roles:
@@ -452,7 +507,7 @@ def _quoted_without_header(page: _Page, end: int) -> list[bool]:
         if page.marked[start]:
             while stop < end and page.marked[stop]:
                 stop += 1
-            if stop - start > 1 and _by_program(page, start, stop):
+            if stop - start > 1 and _by_program(page, start, stop) and not _cited(page, start):
                 quoted[start:stop] = [True] * (stop - start)
         start = stop
     return quoted
@@ -462,6 +517,12 @@ def _by_program(page: _Page, start: int, stop: int) -> bool:
     """An empty ">", a ">>" or a long line: nobody types these by hand."""
     lines = (page.raw[at].strip() for at in range(start, stop))
     return any(line == ">" or line[1:].lstrip().startswith(">") or len(line) >= _MACHINE_WIDTH for line in lines)
+
+
+def _cited(page: _Page, start: int) -> bool:
+    """Does the sender introduce what stands from here on? "Según el artículo 23:", right above."""
+    above = page.bare[start - 1] if start else ""
+    return above.endswith(":") and not page.marked[start - 1] and "@" not in above and not _HAS_CLOCK.search(above)
 
 
 # --- what is only a signature -----------------------------------------------------------------------------------------
@@ -484,14 +545,30 @@ def _signature_at_end(page: _Page, own: list[int]) -> set[int]:
 def _signature_size(page: _Page, own: Sequence[int]) -> int:
     """How many of the last lines of `own` are a signature of one kind; 0: none."""
     last = page.bare[own[-1]]
-    if _SIGNED.match(last) or _is_made_by_a_program(last):
+    if _SIGNED.match(last):
         return 1
+    if size := _program_line_size(page, own):
+        return size
     for size in range(2, min(_SIGNATURE_LINES + 1, len(own)) + 1):
         if _SIGNED.match(page.bare[own[-size]]) or _RULER.match(page.bare[own[-size]]):
             if _is_signature(page, own[-size:]):
                 return size
             break
     return _footer_size(page, own)
+
+
+def _program_line_size(page: _Page, own: Sequence[int]) -> int:
+    """How many of the last lines are one "Enviado desde …", wrapped and with the links that programs put around it."""
+    joined = ""
+    for size in range(1, min(_WRAPPED + 1, len(own)) + 1):
+        line = page.bare[own[-size]]
+        if size > 1 and own[-size + 1] - own[-size] > 1:
+            break
+        joined = f"{'' if _LINK_ALONE.match(line) else line} {joined}".strip()
+        if joined and _is_made_by_a_program(joined):
+            above = (page.bare[at] for at in own[-size - 1 :: -1])
+            return size + sum(1 for _ in takewhile(_PICTURE_LINK.match, above))
+    return 0
 
 
 def _is_made_by_a_program(line: str) -> bool:
