@@ -25,6 +25,7 @@ from pqr_mailbot.adapters.letters import (
     SUBJECT_LENGTH,
     Envelope,
     Letters,
+    Rendered,
     TemplateProblem,
     letter_subject,
     long_date,
@@ -71,6 +72,11 @@ def both(letter: str, changed: Mapping[str, object] | None = None, letters: Lett
 def composed(letter: str = ACK, facts: Mapping[str, object] | None = None, **changed: object) -> bytes:
     rendered = LETTERS.render(letter, {**SAMPLE_FACTS[letter], **(facts or {})})
     return LETTERS.compose(replace(ENVELOPE, **changed), rendered)  # type: ignore[arg-type]
+
+
+def headed(**changed: object) -> bytes:
+    """A letter of two words under this envelope."""
+    return LETTERS.compose(replace(ENVELOPE, **changed), Rendered("Hola\n", "<p>Hola</p>\n"))  # type: ignore[arg-type]
 
 
 def reread(raw: bytes) -> EmailMessage:
@@ -124,7 +130,7 @@ def head(raw: bytes) -> bytes:
         (ACK, {}, f"Política de tratamiento de datos: {NOTICE}"),
         (NOTE, {}, f"Caso nuevo: {REF}"),
         (NOTE, {"event": "El cliente escribió"}, f"El cliente escribió: {REF}"),
-        (NOTE, {}, "Ana Ruiz: Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
+        (NOTE, {"note": ""}, "Ana Ruiz: Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
         (
             NOTE,
             {"agent_name": "", "days_left": 1},
@@ -137,7 +143,7 @@ def head(raw: bytes) -> bytes:
         (NOTE, {"urgent": False}, "señales de: salud"),
         (NOTE, {}, "ya estaba cerrado: se abrió este, enlazado."),
         (NOTE, {}, "El café que compré llegó vencido. Exijo que me devuelvan el dinero."),
-        (NOTE, {"text": " \n"}, "(El mensaje no trae texto nuevo.)"),
+        (NOTE, {"text": " \n", "note": ""}, "(El mensaje no trae texto nuevo.)"),
         (NOTE, {"text": "a " * 10_000}, "el texto se muestra hasta aquí; el correo completo está guardado"),
         (NOTE, {}, "bolsa.jpg · image/jpeg · 245 kB"),
         (NOTE, {}, "factura 4711.pdf · application/pdf · 23,1 MB · no va en este correo"),
@@ -302,8 +308,8 @@ def spoilt(fact: object, words: str, key: str = "") -> object:
     if isinstance(fact, Mapping):
         return {name: spoilt(value, words, name) for name, value in fact.items()}
     if isinstance(fact, list):
-        return [spoilt(item, words) for item in fact]
-    return words if isinstance(fact, str) and key != "reference" else fact
+        return [spoilt(item, words[:1_000]) for item in fact]
+    return words if isinstance(fact, str) and key not in ("reference", "into") else fact
 
 
 @pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:60])
