@@ -25,6 +25,7 @@ from pqr_mailbot.adapters.letters import (
     SUBJECT_LENGTH,
     Envelope,
     Letters,
+    Rendered,
     TemplateProblem,
     letter_subject,
     long_date,
@@ -34,7 +35,7 @@ from pqr_mailbot.domain.effects import QueueLetter
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, State
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.domain.reply_text import Parts
+from pqr_mailbot.domain.reply_text import ANSWER_ABOVE, Parts, split
 from pqr_mailbot.domain.screen import LETTER_HEADER
 from pqr_mailbot.domain.situation import Earlier, Occasion, Situation
 
@@ -43,6 +44,8 @@ NOTICE = "https://lohas.test/datos"
 OFFICE = replace(POLICY.office, privacy_notice_url=NOTICE)
 LETTERS = Letters(None, OFFICE)
 ACK, NOTE = "acknowledgement", "notification"
+ASK, SCRIPT = "request_for_information", "transcript"
+FILE = {"filename": "a.pdf", "content_type": "application/pdf", "size": 900, "enclosed": True}
 TOKEN = "pqr.abcdefghijklm.abcdefghijklmnop"
 ENVELOPE = Envelope(
     message_id="<pqr.abc.def@lohas.test>",
@@ -71,6 +74,11 @@ def both(letter: str, changed: Mapping[str, object] | None = None, letters: Lett
 def composed(letter: str = ACK, facts: Mapping[str, object] | None = None, **changed: object) -> bytes:
     rendered = LETTERS.render(letter, {**SAMPLE_FACTS[letter], **(facts or {})})
     return LETTERS.compose(replace(ENVELOPE, **changed), rendered)  # type: ignore[arg-type]
+
+
+def headed(**changed: object) -> bytes:
+    """A letter of two words under this envelope."""
+    return LETTERS.compose(replace(ENVELOPE, **changed), Rendered("Hola\n", "<p>Hola</p>\n"))  # type: ignore[arg-type]
 
 
 def reread(raw: bytes) -> EmailMessage:
@@ -124,7 +132,7 @@ def head(raw: bytes) -> bytes:
         (ACK, {}, f"Política de tratamiento de datos: {NOTICE}"),
         (NOTE, {}, f"Caso nuevo: {REF}"),
         (NOTE, {"event": "El cliente escribió"}, f"El cliente escribió: {REF}"),
-        (NOTE, {}, "Ana Ruiz: Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
+        (NOTE, {"note": ""}, "Ana Ruiz: Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
         (
             NOTE,
             {"agent_name": "", "days_left": 1},
@@ -137,7 +145,7 @@ def head(raw: bytes) -> bytes:
         (NOTE, {"urgent": False}, "señales de: salud"),
         (NOTE, {}, "ya estaba cerrado: se abrió este, enlazado."),
         (NOTE, {}, "El café que compré llegó vencido. Exijo que me devuelvan el dinero."),
-        (NOTE, {"text": " \n"}, "(El mensaje no trae texto nuevo.)"),
+        (NOTE, {"text": " \n", "note": ""}, "(El mensaje no trae texto nuevo.)"),
         (NOTE, {"text": "a " * 10_000}, "el texto se muestra hasta aquí; el correo completo está guardado"),
         (NOTE, {}, "bolsa.jpg · image/jpeg · 245 kB"),
         (NOTE, {}, "factura 4711.pdf · application/pdf · 23,1 MB · no va en este correo"),
@@ -159,6 +167,62 @@ def head(raw: bytes) -> bytes:
         (NOTE, {}, "#resolver marca el caso como resuelto"),
         (NOTE, {}, "#prorrogar FECHA MOTIVO amplía el plazo"),
         (NOTE, {}, "Correo interno: no lo reenvíe al cliente."),
+        (NOTE, {"event": "Urgente"}, f"Urgente: {REF}"),
+        (NOTE, {"text": "", "event": "Nota interna"}, "Ana Ruiz: Nota interna"),
+        (NOTE, {"attachments": [FILE]}, "a.pdf · application/pdf · 1 kB El caso"),
+        ("escalation", {}, f"Escalado a Coordinación: {REF}"),
+        ("escalation", {}, "Motivo: el cliente no está de acuerdo con la respuesta"),
+        ("escalation", {}, "Lo escaló Ana Ruiz."),
+        ("escalation", {}, "El café que compré llegó vencido."),
+        ("escalation", {}, "#resolver marca el caso como resuelto"),
+        ("answer", {}, "Buenos días, doña Clara: Le devolvemos el dinero de las dos bolsas: 84.000 pesos."),
+        ("answer", {}, "Llega en tres días hábiles. Ana Ruiz Lohas Beans SAS BIC"),
+        ("answer", {}, f"Caso [{REF}]: para seguir la conversación, responda este correo."),
+        ("answer", {}, "Lohas Beans SAS BIC es responsable de sus datos personales y los usa solo para"),
+        ("answer", {}, f"Política de tratamiento de datos: {NOTICE}"),
+        ("resolved", {}, "Le devolvemos el dinero de las dos bolsas"),
+        ("resolved", {"text": " \n"}, f"Cordial saludo, Clara Gómez: Su caso {REF} quedó resuelto. Ana Ruiz"),
+        ("resolved", {}, "Con esto damos por resuelto su caso (reclamo)."),
+        ("resolved", {}, "responda este correo y díganos por qué: su caso pasará a un nivel superior."),
+        ("resolved", {}, "Superintendencia de Industria y Comercio"),
+        (ASK, {}, "nos falta la foto del lote"),
+        (ASK, {}, "necesitamos su respuesta a más tardar el miércoles 8 de julio de 2026."),
+        (ASK, {"reply_by": None}, "Para seguir con su caso necesitamos su respuesta. Mientras"),
+        (ASK, {}, "el plazo para resolverlo queda suspendido y después continúa."),
+        (ASK, {"paused": False}, "sigue corriendo: le responderemos a más tardar el miércoles 24 de junio de 2026."),
+        (ASK, {}, "desiste de su solicitud (desistimiento tácito). Podrá presentarla de nuevo"),
+        ("extension", {}, f"su caso {REF} a más tardar el miércoles 24 de junio de 2026, como le habíamos informado."),
+        ("extension", {}, "Este es el motivo: El laboratorio entrega el análisis"),
+        ("extension", {}, "a más tardar el viernes 17 de julio de 2026"),
+        ("extension", {}, "El plazo total es ahora de 30 días hábiles desde el día siguiente al recibo, sin contar"),
+        ("extension", {}, "lunes 8 de junio de 2026: Corpus Christi"),
+        ("merged", {}, "Su caso PQR-2026-000124 trata del mismo asunto que su caso PQR-2026-000123."),
+        ("merged", {}, "a más tardar el miércoles 24 de junio de 2026"),
+        ("merged", {}, "con cualquiera de los dos números"),
+        ("phone_receipt", {}, "Ana Ruiz registró a su nombre lo que usted nos informó por teléfono o por otro medio."),
+        ("phone_receipt", {}, f"Quedó radicado con el número {REF}. Si algún dato no es correcto, respóndanos"),
+        ("phone_receipt", {}, "lunes 1 de junio de 2026, 10:42 (hora de Colombia)"),
+        ("phone_receipt", {}, "lunes 15 de junio de 2026: Sagrado Corazón"),
+        ("phone_receipt", {}, "Este mensaje es su constancia de recibo"),
+        ("phone_receipt", {}, "el responsable es Lohas Beans SAS BIC"),
+        (SCRIPT, {}, f"Su correo sobre el caso {REF}"),
+        (SCRIPT, {}, "RETENIDO: no se envió nada y nada cambió"),
+        (SCRIPT, {}, "responda este correo con #enviar en la primera línea."),
+        (SCRIPT, {}, "#resolver: El caso quedó resuelto."),
+        (SCRIPT, {}, "#asignar lucas: NO. No hay nadie con ese nombre"),
+        (SCRIPT, {}, "Su respuesta salió para clara@correo.example: Buenos días, doña Clara:"),
+        (SCRIPT, {}, "El café que compré llegó vencido. Cómo se trabaja por correo"),
+        ("challenge", {}, "Ana Ruiz: llegó un correo a su nombre que no pudimos comprobar. No se hizo nada con él."),
+        ("challenge", {"agent_name": ""}, "Llegó un correo a su nombre"),
+        ("challenge", {}, "El caso quedaría resuelto."),
+        ("challenge", {}, "responda este correo con #confirmar en la primera línea, a más tardar el jueves 4 de junio"),
+        ("challenge", {}, "Si no lo escribió, no haga nada y avise"),
+        ("digest", {}, "VENCIDO hace 2 días hábiles · PQR-2026-000098 · Factura"),
+        ("digest", {}, f"Quedan 15 días hábiles · URGENTE · {REF} · Café vencido"),
+        ("digest", {"waiting": []}, "sin respuesta todavía Correos automáticos apartados: 4"),
+        ("digest", {}, "#abrir 341 · no recibe respuestas · notificaciones@juzgado.example · Traslado de demanda"),
+        ("digest", {}, "Y 3 más."),
+        ("digest", {}, "por ejemplo #asignar PQR-2026-000123 Luz Mora."),
         ("alarm", {}, "no mail could be fetched since 2026-06-01 10:42"),
         ("alarm", {}, "imap.example:993: connection refused"),
     ],
@@ -191,6 +255,25 @@ def test_says(letter: str, changed: dict[str, object], said: str) -> None:
         (NOTE, {}, "VENCIDO"),
         (NOTE, {"days_left": -1}, "vence el"),
         (NOTE, {}, "None"),
+        (SCRIPT, {"reference": ""}, "sobre el caso"),
+        (NOTE, {"orders": []}, "Para dar una orden"),
+        (NOTE, {"note": ""}, "Nota interna"),
+        (NOTE, {"text": ""}, "Lo que escribió"),
+        (NOTE, {"attachments": [FILE]}, "no va en este correo"),
+        ("resolved", {"is_claim": False}, "SIC"),
+        (ASK, {"reply_by": None}, "desistimiento"),
+        (ASK, {"paused": False}, "suspendido"),
+        ("phone_receipt", {}, "automático"),
+        (SCRIPT, {"held": []}, "RETENIDO"),
+        (SCRIPT, {"held": []}, "para enviarlo"),
+        (SCRIPT, {"can_send": False}, "debe salir así"),
+        (SCRIPT, {"sent_to": [], "sections": []}, "doña"),
+        (SCRIPT, {"help": False}, "Cómo se trabaja"),
+        ("challenge", {"would": []}, "esto es lo que pasará"),
+        ("challenge", {"subject": "Gane en http://evil.test/x"}, "evil"),
+        ("challenge", {"reference": ""}, "Caso"),
+        ("digest", {"mine": []}, "Sus casos"),
+        ("digest", {"machines": [], "machines_more": 0}, "apartados"),
         ("alarm", {"details": []}, "connection refused"),
     ],
 )
@@ -258,6 +341,76 @@ def test_long_date(day: date, said: str) -> None:
     assert long_date(day) == said
 
 
+# -- whose letters they are ----------------------------------------------------------------------------------------
+
+TO_CUSTOMERS = (*(ACK, "answer", "resolved", ASK, "extension", "phone_receipt", "merged", "admit_question"),)
+TO_THE_OFFICE = (NOTE, "escalation", SCRIPT, "challenge", "digest")
+
+
+@pytest.mark.parametrize("letter", TO_CUSTOMERS)
+def test_nothing_internal_reaches_a_customer(letter: str) -> None:
+    rendered = LETTERS.render(letter, SAMPLE_FACTS[letter])
+    for part in (rendered.text, rendered.html, unquote(rendered.html)):
+        assert TOKEN.removeprefix("pqr.") not in part
+        assert "interno" not in part and ANSWER_ABOVE not in part and "mailto:" not in part
+        assert not re.search(r"(?<![&\w])#[^\W\d]+\b(?!;)", re.sub(r'style="[^"]*"|bgcolor="[^"]*"', "", part))
+        assert set(re.findall(r"[\w.]+@[\w.-]+\w", part)) <= {OFFICE.address, "diego@correo.example"}
+
+
+@pytest.mark.parametrize("letter", TO_THE_OFFICE)
+def test_letters_to_the_office_begin_with_the_mark_and_end_with_the_warning(letter: str) -> None:
+    rendered = LETTERS.render(letter, SAMPLE_FACTS[letter])
+    assert rendered.text.startswith(f"{ANSWER_ABOVE}\n")
+    assert rendered.text.endswith("\nCorreo interno: no lo reenvíe al cliente.\n")
+    assert html_text(rendered.html).strip().startswith(ANSWER_ABOVE)
+    assert "Correo interno: no lo reenvíe al cliente." in rendered.html
+    assert TOKEN not in rendered.text + re.sub(r'href="[^"]*"', "", rendered.html)
+
+
+@pytest.mark.parametrize("letter", TO_THE_OFFICE)
+@pytest.mark.parametrize("attribution", ["", "El lun, 1 jun 2026 a las 10:54, Lohas (<info@lohas.test>) escribió:\n"])
+def test_an_answer_above_the_whole_letter_is_the_only_new_text(letter: str, attribution: str) -> None:
+    """Some programs quote without any mark, and the orders in the letter must not become orders of the answer."""
+    rendered = LETTERS.render(letter, SAMPLE_FACTS[letter])
+    for part in (rendered.text, html_text(rendered.html)):
+        assert split(f"#nota\nLo llamo mañana.\n\n{attribution}{part}").new == "#nota\nLo llamo mañana."
+
+
+@pytest.mark.parametrize("letter", ["answer", "resolved", ASK])
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("uno\ndos\n\ntres", ">uno<br>\ndos</p>"),
+        ("  sangría", ">\u00a0\u00a0sangría</p>"),
+        ("1. uno\n2. dos", ">1. uno<br>\n2. dos</p>"),
+        ("a < b & c", ">a &lt; b &amp; c</p>"),
+    ],
+)
+def test_a_person_is_read_as_they_wrote(letter: str, text: str, html: str) -> None:
+    rendered = LETTERS.render(letter, {**SAMPLE_FACTS[letter], "text": text})
+    assert rendered.text.startswith(f"{text}\n\nAna Ruiz\n")
+    assert html in rendered.html
+
+
+def test_buttons_carry_the_letters_own_token_and_one_order() -> None:
+    buttons = {
+        NOTE: (
+            f"[{REF}] Café vencido en el último pedido",
+            ["#resolver", "#nota", "#esperar", "#escalar MOTIVO", "#ayuda"],
+        ),
+        SCRIPT: (f"[{REF}] Café vencido en el último pedido", ["#enviar"]),
+        "challenge": (f"[{REF}] Café vencido en el último pedido", ["#confirmar"]),
+        "digest": (
+            "Resumen del 3 de junio de 2026",
+            ["#ver PQR-2026-000098", f"#ver {REF}", "#ver PQR-2026-000110", "#abrir 341"],
+        ),
+    }
+    for letter, (subject, orders) in buttons.items():
+        html = unescape(LETTERS.render(letter, SAMPLE_FACTS[letter]).html)
+        links = [dict(parse_qsl(query)) for query in re.findall(r'href="mailto:info@lohas\.test\?([^"]*)"', html)]
+        assert links == [{"subject": f"{subject} ({TOKEN})", "body": order} for order in orders], letter
+
+
 # -- as the rules tell them ----------------------------------------------------------------------------------------
 
 
@@ -302,8 +455,8 @@ def spoilt(fact: object, words: str, key: str = "") -> object:
     if isinstance(fact, Mapping):
         return {name: spoilt(value, words, name) for name, value in fact.items()}
     if isinstance(fact, list):
-        return [spoilt(item, words) for item in fact]
-    return words if isinstance(fact, str) and key != "reference" else fact
+        return [spoilt(item, words[:1_000]) for item in fact]
+    return words if isinstance(fact, str) and key not in ("reference", "into") else fact
 
 
 @pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:60])

@@ -155,11 +155,15 @@ def _thread_headers(envelope: Envelope) -> Iterable[tuple[str, str]]:
         yield "In-Reply-To", answered
     if chain := _thread(envelope.references, answered):
         yield "References", " ".join(chain)
-    topic = envelope.thread_topic
-    if 0 < len(topic) <= _THREAD_TOPIC_LENGTH and _header_words(topic) == topic:
-        yield "Thread-Topic", topic
+    if _is_thread_topic(envelope.thread_topic):
+        yield "Thread-Topic", envelope.thread_topic
     if _THREAD_INDEX.fullmatch(envelope.thread_index):
         yield "Thread-Index", envelope.thread_index
+
+
+def _is_thread_topic(topic: str) -> bool:
+    plain = clean(topic) == topic == topic.strip() and not re.search(r"=\?|[\n\t]", topic)
+    return plain and 0 < len(topic) <= _THREAD_TOPIC_LENGTH
 
 
 def _thread(ids: Sequence[str], answered: str) -> list[str]:
@@ -221,7 +225,7 @@ def _enclosure_head(enclosure: Enclosure) -> str:
     name, kind = _safe_filename(enclosure.filename), enclosure.content_type.partition(";")[0].strip().lower()
     kind = kind if _HARMLESS.fullmatch(kind) else _UNTYPED
     # Twice: as the standard wants it, and in the encoded words that older programs of Outlook's kind look for.
-    words = name if name.isascii() else Header(name, "utf-8", maxlinelen=66).encode(linesep="\r\n")
+    words = name if _is_short(name) else Header(name, "utf-8", maxlinelen=66).encode(linesep="\r\n")
     charset = '; charset="utf-8"' if kind.startswith("text/") and _is_utf8(enclosure.content) else ""
     return (
         f'Content-Type: {kind}{charset};\r\n name="{words}"\r\n'
@@ -239,9 +243,13 @@ def _safe_filename(name: str) -> str:
     return name[:_FILENAME_LENGTH]
 
 
+def _is_short(name: str) -> bool:
+    return name.isascii() and len(name) <= _PIECE
+
+
 def _filename_parameter(name: str) -> str:
     """RFC 2231: one parameter, or numbered pieces of it when one line would be too long."""
-    if name.isascii() and len(name) <= _PIECE:
+    if _is_short(name):
         return f';\r\n filename="{name}"'
     pieces, piece = [], "utf-8''"
     for letter in name:

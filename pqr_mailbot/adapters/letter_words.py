@@ -152,6 +152,17 @@ def _html_lines(text: str) -> Markup:
     return Markup("<br>\n").join(escape(line) for line in lines)
 
 
+_HYPHENED = re.compile(r"\w+(?:-\w+)+")
+_LONGEST_UNBROKEN = 24
+
+
+def _unbroken(text: str) -> Markup:
+    """HTML whose references stay on one line."""
+    safe = str(escape(text))
+    kept = '<span style="white-space:nowrap;">{}</span>'
+    return Markup(_HYPHENED.sub(lambda m: kept.format(m[0]) if len(m[0]) <= _LONGEST_UNBROKEN else m[0], safe))  # noqa: S704  # escaped above
+
+
 # -- subjects, and other words of strangers that we repeat ---------------------------------------------------------
 
 # What an attacker would have us carry to a forged sender: anything that a mail program makes a link of. A dotted word
@@ -190,7 +201,9 @@ def plain_subject(subject: str, reference: str = "") -> str:
     text, before = one_line(subject[:_LOOKED_AT]), None
     while text != before:  # taking one thing out may bring another together
         before = text
-        text = _without_references(text.removeprefix(f"[{reference}]"), reference.rsplit("-", 2)[0])
+        # Our own tag as we write it goes first: what is left of a plain answer is what the customer's eyes know.
+        text = text.replace(f"[{reference}]", " ") if reference else text
+        text = _without_references(text, reference.rsplit("-", 2)[0])
         text = _shortened(_ANSWERED.sub("", _unlinked(text)).lstrip(" :;,|-–—"), SUBJECT_LENGTH)
     return text or NO_SUBJECT
 
@@ -239,5 +252,6 @@ FILTERS = {
     "repeatable": repeatable,
     "size": _size,
     "state": _state,
+    "unbroken": _unbroken,
     "verdict": _verdict,
 }
