@@ -23,7 +23,9 @@ _RULER = "_" * 32  # what Outlook itself sets above that box in a text mail
 _ADDRESSED_FIELD = re.compile(r"[^\W\d][^:@<>]{0,25}:\s[^@]{0,200}@")  # "De: Ana <ana@…>", in any language
 _SIGNATURE_DASHES = re.compile(r"\s*--[ \xa0]\s*")  # RFC 3676 section 4.3: the blank says that a program wrote them
 
-_DROPPED = "|".join(rf"<{name}\b[^>]*>.*?(?:</{name}\s*>|\Z)" for name in ("script", "style", "title", "template"))
+_DROPPED_NAMES = ("script", "style", "title", "template")
+# Those that are never closed end where the body begins.
+_DROPPED = "|".join(rf"<{name}\b[^>]*>.*?(?:</{name}\s*>|(?=</head\b|<body\b)|\Z)" for name in _DROPPED_NAMES)
 _TOKEN = re.compile(
     r"(<!--(?:-?>|.*?(?:--!?>|\Z))"
     rf"|{_DROPPED}"
@@ -54,8 +56,8 @@ _CONTROL_REFERENCE = re.compile(
 # Shown with space around them.
 _PARAGRAPHS = frozenset(("blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"))
 _LINES = frozenset(
-    ("address", "article", "aside", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "header",
-     "li", "main", "nav", "section", "tbody", "tfoot", "thead", "tr")
+    ("address", "article", "aside", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form",
+     "header", "html", "li", "main", "nav", "option", "section", "tbody", "tfoot", "thead", "tr")
 )  # fmt: skip
 _BLOCKS = _PARAGRAPHS | _LINES
 _MARKS = {
@@ -65,7 +67,6 @@ _MARKS = {
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
-_DROPPED_NAMES = frozenset(("script", "style", "title", "template"))
 _BOXES = frozenset(("div", "table", "tbody", "td", "th", "tr"))
 _MAX_REMEMBERED = 200  # characters of a tag
 _SELF_CLOSING = frozenset({"p", "li"})  # opened again, they close the one before: they cannot nest by themselves
@@ -109,6 +110,8 @@ def _tamed(html: str) -> Iterator[str]:
     only four kinds of element are left, with at most one attribute, and not too many inside one another.
     """
     opened, preformatted = list[str](), 0
+    closed = html.rfind("-->") + 1
+    html = html[:closed] + html[closed:].replace("<!--", "<!")  # a comment without its end ends with its first tag
     pieces = _TOKEN.split(html)  # text and token by turns
     for number, piece in enumerate(pieces):
         if number % 2 == 0:
@@ -208,4 +211,4 @@ def _laid_out(text: str) -> str:
 def _one_line(piece: str) -> str:
     if "--" in piece and _SIGNATURE_DASHES.fullmatch(piece):
         return "-- "
-    return " ".join(piece.replace("\u200b", "").replace(_CELL, " ").split())
+    return " ".join(piece.replace("\u200b", "").replace("\xad", "").replace(_CELL, " ").split())

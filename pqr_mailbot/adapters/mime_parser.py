@@ -62,6 +62,7 @@ _PARAMETER = re.compile(
     r"""(?:^|[;,\s])\s?([^\s;=,*"()]{1,80})(?:\*([0-9]{1,4}))?(\*)?\s?=\s?"""
     r"""(?:"((?:[^"\\]++|\\.)*+)|([^;\s]*+(?:\s(?![\w*-]{1,40}\s?=)[^;\s]++)*+))"""
 )
+_FORGOTTEN_STAR = re.compile(r"(?i)(?:utf-8|iso-8859-[0-9]{1,2}|windows-125[0-9])'[a-z-]{0,10}'")
 _GUESSED_BOUNDARY = re.compile(rb"(?i)(?:\A|\n)--([^\r\n]{1,200}?)[ \t]{0,20}\r?\ncontent-[a-z-]{3,30}:")
 _FIRST_BOUNDARY = re.compile(rb"\s*--([^\s-][^\r\n]{0,70})")
 # What stands before the first part: a word to programs that do not know MIME.
@@ -318,7 +319,7 @@ def _head(fields: Mapping[str, bytes], default: str = "text/plain") -> _Head:
     if not fields:
         return _BARE_HEADS[default]
     said = {name: unfolded(fields[name][:_MAX_TYPE]) for name in _READING if name in fields}
-    encoding = said.get("content-transfer-encoding", "").partition(";")[0].partition("(")[0].strip("\"' ").lower()
+    encoding = _COMMENT.sub("", said.get("content-transfer-encoding", "")).partition(";")[0].strip("\"' ").lower()
     encoding = _ENCODINGS.get(encoding, encoding)
     kind, disposition = said.get("content-type", ""), said.get("content-disposition", "")
     return _Head(
@@ -332,6 +333,7 @@ def _head(fields: Mapping[str, bytes], default: str = "text/plain") -> _Head:
     )
 
 
+_COMMENT = re.compile(r"\([^()]{0,200}\)?")
 _BARE_HEADS = {kind: _Head(kind, False, "", "", {}, "", "") for kind in ("text/plain", "message/rfc822")}
 _READING = ("content-type", "content-disposition", "content-transfer-encoding", "content-id")
 
@@ -342,6 +344,8 @@ def _kind(value: str, encoding: str) -> str:
         return found[1]
     if value.startswith("html"):
         return "text/html"
+    if value.startswith("multipart"):
+        return "multipart/mixed"
     return "application/octet-stream" if encoding == "base64" and not value.startswith("text") else "text/plain"
 
 
@@ -361,7 +365,12 @@ def _parameters(value: str) -> dict[str, str]:
             plain.setdefault(name.lower(), text)
     extended = {name: _extended(parts) for name, parts in pieces.items()}
     named = chain(plain.items(), ((name, text) for name, text in extended.items() if text.strip()))
-    return {name: clean(words_decoded(text)) for name, text in named}
+    return {name: clean(words_decoded(_starred(text))) for name, text in named}
+
+
+def _starred(text: str) -> str:
+    """A value that is written as RFC 2231 has it, under a name that does not say so."""
+    return _extended({0: (True, text)}) if "%" in text and _FORGOTTEN_STAR.match(text) else text
 
 
 def _extended(pieces: Mapping[int, tuple[bool, str]]) -> str:
@@ -512,13 +521,15 @@ def _delimiters(part: _Part) -> Iterator[tuple[int, int, bool]]:
 def _boundary(part: _Part) -> bytes:
     """The boundary as declared when it occurs, else as it looks from the lines that precede parts."""
     declared = part.head.parameters.get("boundary", "").encode("utf-8", "replace")[:200]
-    for boundary in dict.fromkeys((declared, declared.strip(b"'\" "))):
+    for boundary in dict.fromkeys((declared, declared.strip(b"'\" "), declared.partition(b" (")[0])):
         if boundary and (
             part.raw.startswith(b"--" + boundary, part.start, part.end)
             or part.raw.find(b"\n--" + boundary, part.start, part.end) >= 0
         ):
             return boundary
     near = part.raw[part.start : min(part.end, part.start + 64_000)]
+    if declared and (other_case := re.search(rb"(?i)(?:\A|\n)--(" + re.escape(declared) + rb")\s", near)):
+        return other_case[1]
     guess = _GUESSED_BOUNDARY.search(near) or (None if declared else _FIRST_BOUNDARY.match(near))
     return guess[1].rstrip() if guess else b""
 
@@ -695,7 +706,7 @@ def _text_content(part: _Part) -> Iterator[bytes]:
     if part.head.encoding != "base64":
         yield from _content(part)
         return
-    lines = re.findall(rb"[^\s][^\n]*", part.raw[part.start : min(part.end, part.start + 2_000)])[:2]
+    lines = re.findall(rb"[A-Za-z0-9][^\n]*", part.raw[part.start : min(part.end, part.start + 2_000)])[:2]
     if lines and not (_is_base64(lines[0]) and (len(lines[0]) > 40 or b"=" in lines[0] or _is_base64(lines[-1]))):
         yield from _content(replace(part, head=replace(part.head, encoding="")))
         return
