@@ -56,14 +56,16 @@ def text(name: str, kind: str, body: str | bytes, reads: str, encoding: str = "8
     return Case(name, f"Content-Type: {kind}\nContent-Transfer-Encoding: {encoding}", body, reads)
 
 
-def named(name: str, header: str, file: str, charset: str = "utf-8") -> Case:
-    """A PDF of 9 bytes as the only part, its name in `header`."""
-    header = f"Content-Transfer-Encoding: base64\n{header}"
+def named(name: str, said: str, file: str, charset: str = "utf-8") -> Case:
+    """A PDF of 9 bytes as the only part; `said` is what follows its type."""
+    header = f"Content-Transfer-Encoding: base64\nContent-Type: application/pdf{said}"
     return Case(name, header, b64(b"%PDF-1.4\n"), "", [(file, 9)], charset=charset)
 
 
 def parts(name: str, body: str | bytes, reads: str, files: list[tuple[str, int]] | None = None, kind: str = "") -> Case:
-    return Case(name, f"MIME-Version: 1.0\nContent-Type: {kind or 'multipart/mixed; boundary=b'}", body, reads, files or [])
+    return Case(
+        name, f"MIME-Version: 1.0\nContent-Type: {kind or 'multipart/mixed; boundary=b'}", body, reads, files or []
+    )
 
 
 SUBJECTS = [
@@ -73,7 +75,7 @@ SUBJECTS = [
     subject("blank before a word counts", "a =?utf-8?q?b?=\n\tc", "a b c"),
     subject("two charsets side by side", "=?iso-8859-1?Q?a=F1o?= =?utf-8?Q?=E2=82=AC?=", "año€"),
     subject("letter split over two Q words", "=?utf-8?Q?a=C3?= =?utf-8?Q?=B1o?=", "año"),
-    subject("letter split over two B words", f"=?utf-8?B?YcM=?= =?utf-8?B?sW8=?=", "año"),
+    subject("letter split over two B words", "=?utf-8?B?YcM=?= =?utf-8?B?sW8=?=", "año"),
     subject("no padding", "=?utf-8?B?YcOxbw?=", "año"),
     subject("blanks in Q", "=?utf-8?Q?queja del a=C3=B1o?=", "queja del año"),
     subject("a word folded inside", "=?utf-8?Q?queja=20\n del_a=C3=B1o?=", "queja del año"),
@@ -83,7 +85,9 @@ SUBJECTS = [
     subject("utf8 without a hyphen", "=?UTF8?Q?a=C3=B1o?=", "año"),
     subject("utf-16 in a word", f"=?utf-16?B?{b64('año'.encode('utf-16'))}?=", "año"),
     subject("a language", "=?utf-8*es?Q?a=C3=B1o?=", "año"),
-    subject("Japanese in two words", "=?ISO-2022-JP?B?GyRCNmw+cBsoQg==?= =?ISO-2022-JP?B?GyRCNmw+cBsoQg==?=", "苦情苦情"),
+    subject(
+        "Japanese in two words", "=?ISO-2022-JP?B?GyRCNmw+cBsoQg==?= =?ISO-2022-JP?B?GyRCNmw+cBsoQg==?=", "苦情苦情"
+    ),
     subject("Greek", "=?iso-8859-7?Q?=E1=E2=E3?=", "αβγ"),
     subject("Arabic", "=?windows-1256?Q?=E3=D1=CD=C8=C7?=", "مرحبا"),
     subject("Thai", "=?tis-620?Q?=A1=A2?=", "กข"),
@@ -107,7 +111,9 @@ PEOPLE = [
     sender("name in a comment", "a@x.co (Ana Pérez)", "Ana Pérez <a@x.co>"),
     sender("encoded comment", "a@x.co (=?utf-8?Q?Jos=C3=A9?=)", "José <a@x.co>"),
     sender("comments in one another", "Ana (la (muy) jefa) <a@x.co>", "Ana (la muy jefa) <a@x.co>"),
-    sender("comments everywhere", r"Ana(una \) persona) <a(cuenta)@x.co(casa)>", "Ana (una ) persona cuenta casa) <a@x.co>"),
+    sender(
+        "comments everywhere", r"Ana(una \) persona) <a(cuenta)@x.co(casa)>", "Ana (una ) persona cuenta casa) <a@x.co>"
+    ),
     sender("blanks around dots", "Ana <ana . perez @ x . co>", "Ana <ana.perez@x.co>"),
     sender("route", "Ana <@r.co,@s.co:a@x.co>", "Ana <a@x.co>"),
     sender("dots in a bare name", "Ana Q. Pérez <a@x.co>", "Ana Q. Pérez <a@x.co>"),
@@ -134,11 +140,15 @@ PEOPLE = [
     sender("X.400", "/C=CO/S=PEREZ/G=ANA/@gw.x.co", "/c=co/s=perez/g=ana/@gw.x.co"),
     sender("colon in a bare name", "Soporte: Ana <a@x.co>", "Soporte: Ana <a@x.co>"),
     sender("tabs", "\tAna\t<a@x.co>\t", "Ana <a@x.co>"),
-    to("a list", "b@y.co, Beto <c@y.co>,\n\t\"D, E\" <d@y.co>", "b@y.co c@y.co d@y.co"),
+    to("a list", 'b@y.co, Beto <c@y.co>,\n\t"D, E" <d@y.co>', "b@y.co c@y.co d@y.co"),
     to("empty places", ",b@y.co,, ,c@y.co,", "b@y.co c@y.co"),
     to("Outlook's semicolons", "Beto <b@y.co>; c@y.co; ", "b@y.co c@y.co"),
     to("a group", "Amigos: Beto <b@y.co>, c@y.co;", "b@y.co c@y.co"),
-    to("groups among people", "b@y.co, Amigos: c@y.co;, Otros: d@y.co, e@y.co;, f@y.co", "b@y.co c@y.co d@y.co e@y.co f@y.co"),
+    to(
+        "groups among people",
+        "b@y.co, Amigos: c@y.co;, Otros: d@y.co, e@y.co;, f@y.co",
+        "b@y.co c@y.co d@y.co e@y.co f@y.co",
+    ),
     to("an empty group", "undisclosed-recipients:;", ""),
     to("an empty group with comments", "(nadie)Ocultos (de (veras))  :(ninguno) ;", ""),
     to("a group with a comment", "Amigos(todos): Beto <b@(su casa)y.co>, c@y.co; (fin)", "b@y.co c@y.co"),
@@ -149,6 +159,36 @@ PEOPLE = [
     to("a good one beside broken ones", "Beto <b@, c@y.co, @y.co", "c@y.co"),
     to("the same twice", "b@y.co, B <B@Y.CO>", "b@y.co"),
     to("escapes in a name", r'"Caja \"Grande\"; S.A." <b@y.co>, c@y.co', "b@y.co c@y.co"),
+]
+
+LISTS = [  # (To, its addresses)
+    ("B <b@y.co> (Beto), c@y.co", "b@y.co c@y.co"),
+    ("b@y.co (a, b), c@y.co", "b@y.co c@y.co"),
+    ("<undisclosed recipients>", ""),
+    ("b@y.co,c@y.co d@y.co", "b@y.co c@y.co d@y.co"),
+    (r'"Apellido\, Nombre" <b@y.co>', "b@y.co"),
+    ("[b@y.co]", "b@y.co"),
+    ("smtp:b@y.co", "b@y.co"),
+    ("mailto:b@y.co, c@y.co", "b@y.co c@y.co"),
+    ('"=?utf-8?Q?P=C3=A9rez,_B?=" <b@y.co>, c@y.co', "b@y.co c@y.co"),
+    ("B, C <b@y.co>, D <d@y.co>", "b@y.co d@y.co"),
+    ("Ñandú <b@y.co>, Ó <c@y.co>", "b@y.co c@y.co"),
+    ("B@Casa <b@y.co>", "b@y.co"),
+    ("b@y.co, x@z.co <c@y.co>", "b@y.co c@y.co"),
+    ('b@y.co, , ,"" <c@y.co>', "b@y.co c@y.co"),
+    ("<b@y.co>, <>, c@y.co", "b@y.co c@y.co"),
+    ("b..c@y.co, .d@y.co, e.@y.co", "b..c@y.co .d@y.co e.@y.co"),
+    ("用户@例子.中国", "用户@xn--fsqu00a.xn--fiqs8s"),
+    (r'"muy.(),:;<>[]\".\"raro"@y.co, c@y.co', "c@y.co"),
+    ("B <b@y.co> C <c@y.co>", "b@y.co c@y.co"),
+    ("b@y.co; c@y.co, d@y.co", "b@y.co c@y.co d@y.co"),
+    ("Lista: ; b@y.co", "b@y.co"),
+    ('"Grupo: uno" <b@y.co>; "x; y" <c@y.co>', "b@y.co c@y.co"),
+    ("A: b@y.co; B: c@y.co;", "b@y.co c@y.co"),
+    ("=?utf-8?Q?Beto_=3Cx=40y.co=3E?= <b@y.co>", "b@y.co"),
+    ("=?us-ascii?Q?b=40y.co?=", ""),
+    ("b@y.co <>", "b@y.co"),
+    ('Beto <b@y.co>, "sin fin <c@y.co>, d@y.co', "b@y.co c@y.co d@y.co"),
 ]
 
 BODIES = [
@@ -162,7 +202,9 @@ BODIES = [
     text("base64 with rubbish", "text/plain", "aG9s\n***\nYSBt\n dW5k bw==", "hola mundo", "base64"),
     text("base64 in odd lines", "text/plain", "a\nG9\nsYQ\n==", "hola", "base64"),
     text("base64 with empty lines", "text/plain", "\n\naG9s\n\n\nYQ==\n\n", "hola", "base64"),
-    text("base64 with a footer", "text/plain", "aG9sYQ==\n\n--\nLista de correo", "hola\n--\nLista de correo", "base64"),
+    text(
+        "base64 with a footer", "text/plain", "aG9sYQ==\n\n--\nLista de correo", "hola\n--\nLista de correo", "base64"
+    ),
     text("base64 that is none", "text/plain", "Hola, esto es texto.", "Hola, esto es texto.", "base64"),
     text("binary", "text/plain", "a\0b\nc", "ab\nc", "binary"),
     text("an encoding nobody knows", "text/plain", "hola =C3=B1", "hola =C3=B1", "x-zip"),
@@ -178,8 +220,18 @@ BODIES = [
     text("HTML in QP", "text/html; charset=utf-8", qp('<p style="a">año</p>'), "año", "quoted-printable"),
     text("HTML in base64", "text/html", b64("<p>año</p>"), "año", "base64"),
     text("HTML with its charset inside", "text/html", "<meta charset='iso-8859-2'>Łódź".encode("iso-8859-2"), "Łódź"),
-    text("HTML of a box without size", "text/html", "<div style='font-size:0px'><p style='font-size:9px'>hola</p></div>", "hola"),
-    text("HTML with Outlook's conditions", "text/html", "<!--[if mso]>x<![endif]--><!--[if !mso]><!-->hola<!--<![endif]-->", "hola"),
+    text(
+        "HTML of a box without size",
+        "text/html",
+        "<div style='font-size:0px'><p style='font-size:9px'>hola</p></div>",
+        "hola",
+    ),
+    text(
+        "HTML with Outlook's conditions",
+        "text/html",
+        "<!--[if mso]>x<![endif]--><!--[if !mso]><!-->hola<!--<![endif]-->",
+        "hola",
+    ),
     text("XHTML", "application/xhtml+xml", "<?xml version='1.0'?><html><body>hola</body></html>", "hola"),
     text("enriched", "text/enriched", "<bold>hola</bold>\nmundo\n\n<<fin>", "hola mundo\n<fin>"),
     text("no subtype", "text", "hola", "hola"),
@@ -188,7 +240,12 @@ BODIES = [
     text("type with comments", "text/(c)plain(d); charset=(e)utf-8(f)", "año", "año"),
     text("Sun's attachment", "X-sun-attachment", "----------\nhola", "----------\nhola"),
     text("markdown", "text/markdown; charset=utf-8", "# año", "# año"),
-    text("inline PGP", "text/plain", "-----BEGIN PGP SIGNED MESSAGE-----\n\nhola", "-----BEGIN PGP SIGNED MESSAGE-----\n\nhola"),
+    text(
+        "inline PGP",
+        "text/plain",
+        "-----BEGIN PGP SIGNED MESSAGE-----\n\nhola",
+        "-----BEGIN PGP SIGNED MESSAGE-----\n\nhola",
+    ),
     text("From of an mbox, escaped", "text/plain", ">From aquí", ">From aquí"),
     text("dots of SMTP", "text/plain", "..hola\n.", "..hola\n."),
     text("a long line", "text/plain", "palabra " * 5_000, ("palabra " * 5_000)),
@@ -214,115 +271,276 @@ BODIES = [
     Case("type said twice", "Content-Type: text/plain\nContent-Type: text/html", "<p>hola", "<p>hola"),
     Case("header in capitals", "CONTENT-TYPE: TEXT/HTML", "<p>hola"),
     Case("blank before the colon", "Content-Type : text/html", "<p>hola"),
-    Case("folded with a tab", "Content-Type: text/html;\n\tcharset=\n\t\"iso-8859-1\"", "<p>año".encode("latin-1"), "año"),
+    Case(
+        "folded with a tab", 'Content-Type: text/html;\n\tcharset=\n\t"iso-8859-1"', "<p>año".encode("latin-1"), "año"
+    ),
     Case("rubbish among the header", "esto no es nada\nContent-Type: text/html", "<p>hola"),
-    Case("two uuencoded files", body="mire\nbegin 644 a.txt\n$:&]L80``\n`\nend\ny\nbegin 755 b.bin\n#86)C\n`\nend\nfin",
-         reads="mire\n\ny\n\nfin", files=[("a.txt", 4), ("b.bin", 3)]),
+    Case(
+        "two uuencoded files",
+        body="mire\nbegin 644 a.txt\n$:&]L80``\n`\nend\ny\nbegin 755 b.bin\n#86)C\n`\nend\nfin",
+        reads="mire\n\ny\n\nfin",
+        files=[("a.txt", 4), ("b.bin", 3)],
+    ),
     Case("an uuencoded file alone", body="begin 644 a.txt\n$:&]L80``\n`\nend\n", reads="", files=[("a.txt", 4)]),
 ]
 
 NAMES = [
-    named("name only in the type", 'Content-Type: application/pdf; name="a b.pdf"', "a b.pdf"),
-    named("both, the disposition's", "Content-Type: application/pdf; name=a.pdf\nContent-Disposition: attachment; filename=b.pdf", "b.pdf"),
-    named("RFC 2231", "Content-Type: application/pdf; name*=utf-8''a%C3%B1o.pdf", "año.pdf"),
-    named("RFC 2231 with a language", "Content-Type: application/pdf; name*=ISO-8859-1'es-CO'a%F1o.pdf", "año.pdf"),
-    named("in pieces", 'Content-Type: application/pdf;\n name*0="uno ";\n name*1=dos;\n name*2=".pdf"', "uno dos.pdf"),
-    named("pieces of both kinds", "Content-Type: application/pdf; name*0*=utf-8''a%C3%B1o; name*1=\" %20 \"; name*2*=%2Epdf", "año %20 .pdf"),
-    named("pieces in disorder", "Content-Type: application/pdf; name*1=b.pdf; name*0=a", "ab.pdf"),
-    named("eleven pieces", "Content-Type: application/pdf;" + ";".join(f" name*{n}={n}." for n in range(11)) + "; name*11=pdf", "0.1.2.3.4.5.6.7.8.9.10.pdf"),
-    named("a letter in two pieces", "Content-Type: application/pdf; name*0*=utf-8''a%C3; name*1*=%B1o.pdf", "año.pdf"),
-    named("no charset", "Content-Type: application/pdf; name*=''a%C3%B1o.pdf", "año.pdf"),
-    named("quoted RFC 2231", "Content-Type: application/pdf; name*=\"utf-8''a%C3%B1o.pdf\"", "año.pdf"),
-    named("RFC 2231 without its star", "Content-Type: application/pdf; name=utf-8''a%C3%B1o.pdf", "año.pdf"),
-    named("encoded words", 'Content-Type: application/pdf; name="=?utf-8?Q?a=C3=B1?=\n =?utf-8?Q?o.pdf?="', "año.pdf"),
-    named("encoded word unquoted", "Content-Type: application/pdf; name==?utf-8?B?YcOxby5wZGY=?=", "año.pdf"),
-    named("encoded words in pieces", 'Content-Type: application/pdf; name*0="=?utf-8?Q?a=C3=B1?="; name*1="=?utf-8?Q?o.pdf?="', "año.pdf"),
-    named("raw latin1", "Content-Type: application/pdf; name=año.pdf", "año.pdf", "latin-1"),
-    named("raw utf-8", 'Content-Type: application/pdf; name="año €.pdf"', "año €.pdf"),
-    named("blanks, unquoted", "Content-Type: application/pdf; name=mi factura de mayo.pdf", "mi factura de mayo.pdf"),
-    named("an equals sign", "Content-Type: application/pdf; name=a=b.pdf", "a=b.pdf"),
-    named("a semicolon, quoted", 'Content-Type: application/pdf; name="a;b.pdf"', "a;b.pdf"),
-    named("a path", 'Content-Type: application/pdf; name="C:\\\\docs\\\\a.pdf"', "a.pdf"),
-    named("folded in its middle", 'Content-Type: application/pdf; name="mi\n factura.pdf"', "mi factura.pdf"),
-    named("brackets", "Content-Type: application/pdf; name=a(1)[2].pdf", "a(1)[2].pdf"),
-    named("no name", "Content-Type: application/pdf", "adjunto-1.pdf"),
-    named("a disposition without its word", "Content-Type: application/pdf\nContent-Disposition: filename=a.pdf", "a.pdf"),
-    named("a disposition nobody knows", "Content-Type: application/pdf\nContent-Disposition: foo; filename=a.pdf", "a.pdf"),
-    named("type of no kind", 'Content-Type: pdf; name="a.pdf"', "a.pdf"),
-    named("a name of percent signs", 'Content-Type: application/pdf; name="100%25.pdf"', "100%25.pdf"),
+    named("name only in the type", '; name="a b.pdf"', "a b.pdf"),
+    named("both, the disposition's", "; name=a.pdf\nContent-Disposition: attachment; filename=b.pdf", "b.pdf"),
+    named("RFC 2231", "; name*=utf-8''a%C3%B1o.pdf", "año.pdf"),
+    named("RFC 2231 with a language", "; name*=ISO-8859-1'es-CO'a%F1o.pdf", "año.pdf"),
+    named("in pieces", ';\n name*0="uno ";\n name*1=dos;\n name*2=".pdf"', "uno dos.pdf"),
+    named("pieces of both kinds", "; name*0*=utf-8''a%C3%B1o; name*1=\" %20 \"; name*2*=%2Epdf", "año %20 .pdf"),
+    named("pieces in disorder", "; name*1=b.pdf; name*0=a", "ab.pdf"),
+    named(
+        "eleven pieces",
+        ";" + ";".join(f" name*{n}={n}." for n in range(11)) + "; name*11=pdf",
+        "0.1.2.3.4.5.6.7.8.9.10.pdf",
+    ),
+    named("a letter in two pieces", "; name*0*=utf-8''a%C3; name*1*=%B1o.pdf", "año.pdf"),
+    named("no charset", "; name*=''a%C3%B1o.pdf", "año.pdf"),
+    named("quoted RFC 2231", "; name*=\"utf-8''a%C3%B1o.pdf\"", "año.pdf"),
+    named("RFC 2231 without its star", "; name=utf-8''a%C3%B1o.pdf", "año.pdf"),
+    named("encoded words", '; name="=?utf-8?Q?a=C3=B1?=\n =?utf-8?Q?o.pdf?="', "año.pdf"),
+    named("encoded word unquoted", "; name==?utf-8?B?YcOxby5wZGY=?=", "año.pdf"),
+    named("encoded words in pieces", '; name*0="=?utf-8?Q?a=C3=B1?="; name*1="=?utf-8?Q?o.pdf?="', "año.pdf"),
+    named("raw latin1", "; name=año.pdf", "año.pdf", "latin-1"),
+    named("raw utf-8", '; name="año €.pdf"', "año €.pdf"),
+    named("blanks, unquoted", "; name=mi factura de mayo.pdf", "mi factura de mayo.pdf"),
+    named("an equals sign", "; name=a=b.pdf", "a=b.pdf"),
+    named("a semicolon, quoted", '; name="a;b.pdf"', "a;b.pdf"),
+    named("a path", '; name="C:\\\\docs\\\\a.pdf"', "a.pdf"),
+    named("folded in its middle", '; name="mi\n factura.pdf"', "mi factura.pdf"),
+    named("brackets", "; name=a(1)[2].pdf", "a(1)[2].pdf"),
+    named("no name", "", "adjunto-1.pdf"),
+    named("a disposition without its word", "\nContent-Disposition: filename=a.pdf", "a.pdf"),
+    named("a disposition nobody knows", "\nContent-Disposition: foo; filename=a.pdf", "a.pdf"),
+    named("a name of percent signs", '; name="100%25.pdf"', "100%25.pdf"),
 ]
 
-HTML = "--b\nContent-Type: text/html\n\n<p>rico\n"
-PNG = f"--b\nContent-Type: image/png; name=a.png\nContent-Transfer-Encoding: base64\n\n{b64(b'abc')}\n"
-NESTED = "--b\nContent-Type: multipart/{}; boundary={}\n\n"
+
+def mixed(*inside: str, boundary: str = "b", end: str = "--") -> str:
+    return "".join(f"--{boundary}\n{part}\n" for part in inside) + f"--{boundary}{end}"
+
+
+def of(kind: str, body: str, disposition: str = "", encoding: str = "") -> str:
+    """A part with its header."""
+    fields = {"Type": kind, "Disposition": disposition, "Transfer-Encoding": encoding}
+    return "".join(f"Content-{name}: {value}\n" for name, value in fields.items() if value) + f"\n{body}"
+
+
+def inner(kind: str, *inside: str, boundary: str = "c", end: str = "--") -> str:
+    return of(f"multipart/{kind}; boundary={boundary}", mixed(*inside, boundary=boundary, end=end))
+
+
+UNO, DOS, TRES, PLAIN, RICH = "\nuno", "\ndos", "\ntres", "\nllano", of("text/html", "<p>rico")
+PNG = of("image/png; name=a.png", b64(b"abc"), encoding="base64")
+MAIL = "\nSubject: x\n\nx"
+ALTERNATIVE, RELATED, DIGEST = (f"multipart/{kind}; boundary=b" for kind in ("alternative", "related", "digest"))
+FORWARD = "mensaje-adjunto-1.eml"
+CODED = "begin 644 a.bin\n#86)C\n`\nend"
 STRUCTURES = [
-    parts("two texts", "--b\n\nuno\n--b\n\ndos\n--b--\n", "uno\n\ndos"),
-    parts("no last boundary", "--b\n\nuno\n--b\n\ndos\n", "uno\n\ndos"),
+    parts("two texts", mixed(UNO, DOS), "uno\n\ndos"),
+    parts("no last boundary", mixed(UNO, DOS).removesuffix("--b--"), "uno\n\ndos"),
     parts("blanks behind boundaries", "--b \t\n\nuno\n--b--  \n", "uno"),
-    parts("preamble and epilogue", "para nadie\n--b\n\nuno\n--b--\nni esto", "uno"),
-    parts("an odd boundary", "--=_?:(x)/'+_,-.\n\nuno\n--=_?:(x)/'+_,-.--", "uno", kind="multipart/mixed; boundary=\"=_?:(x)/'+_,-.\""),
-    parts("an odd boundary, unquoted", "--=_x=y\n\nuno\n--=_x=y--", "uno", kind="multipart/mixed; boundary==_x=y"),
-    parts("blanks in a boundary", "--a b c\n\nuno\n--a b c--", "uno", kind='multipart/mixed; boundary="a b c"'),
-    parts("boundary in pieces", "--ab\n\nuno\n--ab--", "uno", kind="multipart/mixed; boundary*0=a; boundary*1=b"),
-    parts("boundary in RFC 2231", "--b\n\nuno\n--b--", "uno", kind="multipart/mixed; boundary*=us-ascii''b"),
-    parts("boundary in the wrong case", "--B\n\nuno\n--B--", "uno", kind="multipart/mixed; boundary=b"),
-    parts("no boundary declared", "--b\nContent-Type: text/plain\n\nuno\n--b--", "uno", kind="multipart/mixed"),
-    parts("a boundary that does not occur", "uno\ndos", "uno\ndos"),
-    parts("of one boundary a longer one", NESTED.format("mixed", "bb") + "--bb\n\nuno\n--bb--\n--b\n\ndos\n--b--", "uno\n\ndos"),
-    parts("of a longer boundary a shorter one", "--bb\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nuno\n--b--\n--bb\n\ndos\n--bb--", "uno\n\ndos", kind="multipart/mixed; boundary=bb"),
-    parts("inner one never closed", NESTED.format("mixed", "c") + "--c\n\nuno\n--b\n\ndos\n--b--", "uno\n\ndos"),
-    parts("part without a header", "--b\nuno\n--b--", "uno"),
-    parts("part of a header alone", "--b\nContent-Type: text/plain\n--b\n\nuno\n--b--", "uno"),
-    parts("header ends in the boundary", "--b\nContent-Type: image/png; name=a.png\n--b--", "", [("a.png", 0)]),
-    parts("no MIME-Version, one text", "--b\n\nuno\n--b--", "uno", kind="multipart/mixed;boundary=b"),
-    parts("a multipart nobody knows", "--b\n\nuno\n--b\n\ndos\n--b--", "uno\n\ndos", kind="multipart/x-foo; boundary=b"),
+    parts("preamble and epilogue", f"para nadie\n{mixed(UNO)}\nni esto", "uno"),
+    parts("part without a header", mixed("uno"), "uno"),
+    parts("part whose header has no blank line behind it", mixed("Content-Type: text/plain\nuno"), "uno"),
+    parts("part of a header alone", mixed("Content-Type: text/plain", UNO), "uno"),
+    parts("file of a header alone", mixed("Content-Type: image/png; name=a.png"), "", [("a.png", 0)]),
     parts("empty parts", "--b\n--b\n\n--b\n\nuno\n--b--", "uno"),
-    parts("alternative", f"--b\n\nllano\n{HTML}--b--", "llano", kind="multipart/alternative; boundary=b"),
-    parts("alternative, HTML first", f"{HTML}--b\n\nllano\n--b--", "llano", kind="multipart/alternative; boundary=b"),
-    parts("alternative, HTML alone", f"{HTML}--b--", "rico", kind="multipart/alternative; boundary=b"),
-    parts("related", f"{HTML}{PNG}--b--", "rico", [("a.png", 3)], kind="multipart/related; boundary=b; type=text/html"),
-    parts("related, its root last", f"{PNG}{HTML}--b--", "rico", [("a.png", 3)], kind='multipart/related; boundary=b; start="<r>"'),
-    parts("mixed inside related", NESTED.format("mixed", "c") + f"--c\n\nuno\n--c\nContent-Type: text/html\n\n<p>dos\n--c--\n{PNG}--b--", "uno\n\ndos", [("a.png", 3)], kind="multipart/related; boundary=b"),
-    parts("text, picture, text", f"--b\n\nuno\n{PNG}--b\n\ndos\n--b--", "uno\n\ndos", [("a.png", 3)]),
-    parts("alternative of a text and a mixed of HTML and file", "--b\n\nllano\n" + NESTED.format("mixed", "c") + f"--c\nContent-Type: text/html\n\nrico\n{PNG.replace('--b', '--c')}--c--\n--b--", "llano", [("a.png", 3)], kind="multipart/alternative; boundary=b"),
-    parts("signed", "--b\n\nuno\n--b\nContent-Type: application/pgp-signature; name=signature.asc\n\nxyz\n--b--", "uno", [("signature.asc", 3)], kind="multipart/signed; boundary=b; protocol=x"),
-    parts("PGP/MIME", "--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n--b\nContent-Type: application/octet-stream; name=encrypted.asc\n\nxyz\n--b--", "", [("adjunto-1.bin", 10), ("encrypted.asc", 3)], kind="multipart/encrypted; boundary=b"),
-    parts("digest", "--b\n\nSubject: x\n\nuno\n--b\n\nSubject: y\n\ndos\n--b--", "", [("mensaje-adjunto-1.eml", 15), ("mensaje-adjunto-2.eml", 15)], kind="multipart/digest; boundary=b"),
-    parts("a digest in a mixed", "--b\n\nhola\n" + NESTED.format("digest", "c") + "--c\n\nSubject: x\n\nuno\n--c--\n--b--", "hola", [("mensaje-adjunto-1.eml", 15)]),
-    parts("a text in a digest", "--b\nContent-Type: text/plain\n\nhola\n--b\n\nSubject: y\n\ndos\n--b--", "hola", [("mensaje-adjunto-1.eml", 15)], kind="multipart/digest; boundary=b"),
-    parts("forward", "--b\n\nuno\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\nContent-Type: text/plain\n--b--", "uno", [("mensaje-adjunto-1.eml", 36)]),
-    parts("forward with a name", "--b\n\nuno\n--b\nContent-Type: message/rfc822; name=\"la queja.eml\"\n\nSubject: x\n\nx\n--b--", "uno", [("la queja.eml", 13)]),
-    parts("forward in base64", f"--b\n\nuno\n--b\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{b64('Subject: x')}\n--b--", "uno", [("mensaje-adjunto-1.eml", 10)]),
-    parts("a forward whose boundary is ours", "--b\n\nuno\n--b\nContent-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\ndos\n--c--\n--b\n\ntres\n--b--", "uno\n\ntres", [("mensaje-adjunto-1.eml", 57)]),
-    parts("bounce", "--b\n\nNo llegó\n--b\nContent-Type: message/delivery-status\n\nStatus: 5.1.1\n--b\nContent-Type: text/rfc822-headers\n\nSubject: x\n--b--", "No llegó", [("adjunto-1.txt", 13), ("adjunto-2.txt", 10)], kind="multipart/report; boundary=b; report-type=delivery-status"),
-    parts("AppleDouble", NESTED.format("appledouble", "c") + f"--c\nContent-Type: application/applefile; name=a.jpg\n\nxy\n--c\nContent-Type: image/jpeg; name=a.jpg\nContent-Transfer-Encoding: base64\n\n{b64(b'abc')}\n--c--\n--b--", "", [("a.jpg", 2), ("a.jpg", 3)]),
-    parts("form", '--b\nContent-Disposition: form-data; name="queja"\n\nuno\n--b\nContent-Disposition: form-data; name=f; filename=a.txt\nContent-Type: text/plain\n\nxyz\n--b--', "uno\n\nxyz", [("a.txt", 3)], kind="multipart/form-data; boundary=b"),
-    parts("a text attached", "--b\n\nuno\n--b\nContent-Type: text/plain; name=a.txt\nContent-Disposition: attachment\n\nxyz\n--b--", "uno", [("a.txt", 3)]),
-    parts("a text attached in line", "--b\n\nuno\n--b\nContent-Type: text/plain; name=a.txt\nContent-Disposition: inline\n\nxyz\n--b--", "uno\n\nxyz", [("a.txt", 3)]),
-    parts("HTML attached", "--b\n\nuno\n--b\nContent-Type: text/html; name=a.html\nContent-Disposition: attachment\n\nxyz\n--b--", "uno", [("a.html", 3)]),
-    parts("an invitation", "--b\n\nuno\n--b\nContent-Type: text/calendar; method=REQUEST\n\nBEGIN:VCALENDAR\n--b--", "uno", [("adjunto-1.ics", 15)], kind="multipart/alternative; boundary=b"),
-    parts("a card", "--b\n\nuno\n--b\nContent-Type: text/x-vcard; name=ana.vcf\n\nBEGIN:VCARD\n--b--", "uno", [("ana.vcf", 11)]),
-    parts("a part in pieces", "--b\n\nuno\n--b\nContent-Type: message/partial; id=x; number=1\n\nSubject: y\n--b--", "uno", [("adjunto-1.txt", 10)]),
-    parts("a part elsewhere", "--b\n\nuno\n--b\nContent-Type: message/external-body; access-type=URL\n\nContent-Type: image/png\n\n--b--", "uno", [("adjunto-1.txt", 24)]),
-    parts("uuencoded part", "--b\n\nuno\n--b\nContent-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 a.bin\n#86)C\n`\nend\n--b--", "uno", [("a.bin", 3)]),
-    parts("file in QP", "--b\nContent-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: quoted-printable\n\na=00b=\nc\n--b--", "", [("a.bin", 4)]),
-    parts("truncated file", "--b\n\nuno\n" + PNG.rstrip("\n")[:-1], "uno", [("a.png", 2)]),
-    parts("a type of the part that is none", "--b\nContent-Type: foo\n\nuno\n--b--", "uno"),
-    parts("a multipart in base64", b64("--b\n\nuno\n--b--"), "uno", kind="multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64"),
-    parts("a part that says base64 and is a multipart", "--b\nContent-Type: multipart/mixed; boundary=c\nContent-Transfer-Encoding: base64\n\n--c\n\nuno\n--c--\n--b--", "uno"),
-    parts("boundary of the last glued to text", "--b\n\nuno--b--\n--b\n\ndos\n--b--", "uno--b--\n\ndos"),
-    parts("parts behind the last boundary", "--b\n\nuno\n--b--\n--b\n\ndos\n--b--", "uno\n\ndos"),
-    parts("no subtype", "--b\n\nuno\n--b\n\ndos\n--b--", "uno\n\ndos", kind="multipart; boundary=b"),
-    parts("boundary with a comment behind", "--b\n\nuno\n--b--", "uno", kind="multipart/mixed; boundary=b (la frontera)"),
-    parts("boundary without a semicolon", "--b\n\nuno\n--b--", "uno", kind="multipart/mixed boundary=b"),
-    parts("boundary with a semicolon in it", "--b;c\n\nuno\n--b;c--", "uno", kind='multipart/mixed; boundary="b;c"'),
-    parts("two multiparts side by side", NESTED.format("alternative", "c") + "--c\n\nuno\n--c--\n" + NESTED.format("alternative", "d") + "--d\n\ndos\n--d--\n--b--", "uno\n\ndos"),
-    parts("Exchange's list footer", NESTED.format("alternative", "c") + "--c\n\nuno\n--c\nContent-Type: text/html\n\n<p>rico\n--c--\n--b\nContent-Type: text/plain\nContent-Disposition: inline\n\npie\n--b--", "uno\n\npie"),
-    parts("one deep in twenty", "".join(f"--b{n}\nContent-Type: multipart/mixed; boundary=b{n + 1}\n\n" for n in range(20)) + "--b20\n\nhola\n--b20--", "hola", kind="multipart/mixed; boundary=b0"),
-    parts("a mail as the mail", "Subject: x\n\nuno", "", [("mensaje-adjunto-1.eml", 15)], kind="message/rfc822"),
+    parts("boundaries in a row", "--b\n--b\n--b\nContent-Type: text/html\n\nuno\n--b--", "uno"),
+    parts("lines that begin like a boundary", mixed("\nuno\n--bx\n--b x"), "uno\n--bx\n--b x"),
+    parts("boundary glued to text", mixed("\nuno--b--", DOS), "uno--b--\n\ndos"),
+    parts("parts behind the last boundary", mixed(UNO) + "\n" + mixed(DOS), "uno\n\ndos"),
+    parts("alternative", mixed(PLAIN, RICH), "llano", kind=ALTERNATIVE),
+    parts("alternative, HTML first", mixed(RICH, PLAIN), "llano", kind=ALTERNATIVE),
+    parts("alternative, HTML alone", mixed(RICH), "rico", kind=ALTERNATIVE),
+    parts("alternative, nothing in the plain one", mixed("\n\n", RICH), "rico", kind=ALTERNATIVE),
+    parts(
+        "alternative with an answer to an invitation",
+        mixed(PLAIN, RICH, of("text/calendar; method=REPLY; name=i.ics", "X")),
+        "llano",
+        [("i.ics", 1)],
+        ALTERNATIVE,
+    ),
+    parts("alternative with RTF", mixed(PLAIN, of("text/rtf; name=a.rtf", "{}")), "llano", [("a.rtf", 2)], ALTERNATIVE),
+    parts(
+        "alternative whose HTML has a file",
+        mixed(PLAIN, inner("mixed", RICH, PNG)),
+        "llano",
+        [("a.png", 3)],
+        ALTERNATIVE,
+    ),
+    parts(
+        "alternative in related in mixed",
+        mixed(
+            inner("related", inner("alternative", PLAIN, RICH, boundary="d"), PNG),
+            of("application/pdf; name=a.pdf", "x"),
+        ),
+        "llano",
+        [("a.png", 3), ("a.pdf", 1)],
+    ),
+    parts("alternatives side by side", mixed(inner("alternative", UNO), inner("alternative", DOS)), "uno\n\ndos"),
+    parts(
+        "alternative with a list's footer",
+        mixed(inner("alternative", PLAIN, RICH), of("text/plain", "pie", "inline")),
+        "llano\n\npie",
+    ),
+    parts("related", mixed(RICH, PNG), "rico", [("a.png", 3)], RELATED),
+    parts("related, its root last", mixed(PNG, RICH), "rico", [("a.png", 3)], f'{RELATED}; start="<r>"'),
+    parts("mixed inside related", mixed(inner("mixed", UNO, RICH), PNG), "uno\n\nrico", [("a.png", 3)], RELATED),
+    parts("text, picture, text", mixed(UNO, PNG, DOS), "uno\n\ndos", [("a.png", 3)]),
+    parts(
+        "signed",
+        mixed(UNO, of("application/pgp-signature; name=s.asc", "xyz")),
+        "uno",
+        [("s.asc", 3)],
+        "multipart/signed; boundary=b; protocol=x",
+    ),
+    parts(
+        "PGP/MIME",
+        mixed(of("application/pgp-encrypted", "x"), of("application/octet-stream; name=e.asc", "x")),
+        "",
+        [("adjunto-1.bin", 1), ("e.asc", 1)],
+        "multipart/encrypted; boundary=b",
+    ),
+    parts("digest", mixed(MAIL, MAIL), "", [(FORWARD, 13), ("mensaje-adjunto-2.eml", 13)], DIGEST),
+    parts("digest in a mixed", mixed(UNO, inner("digest", MAIL)), "uno", [(FORWARD, 13)]),
+    parts("a text in a digest", mixed(of("text/plain", "hola"), MAIL), "hola", [(FORWARD, 13)], DIGEST),
+    parts("forward", mixed(UNO, of("message/rfc822", "Subject: x\n\nx")), "uno", [(FORWARD, 13)]),
+    parts("forward alone", mixed(of("message/rfc822", "Subject: x\n\nx")), "", [(FORWARD, 13)]),
+    parts("forward with a name", mixed(UNO, of('message/rfc822; name="RE: q.eml"', "x: y")), "uno", [("RE: q.eml", 4)]),
+    parts("forward in base64", mixed(UNO, of("message/rfc822", b64("x: y"), encoding="base64")), "uno", [(FORWARD, 4)]),
+    parts(
+        "forward of parts", mixed(UNO, of("message/rfc822", inner("mixed", DOS)), TRES), "uno\n\ntres", [(FORWARD, 57)]
+    ),
+    parts("a mail as the mail", "Subject: x\n\nx", "", [(FORWARD, 13)], "message/rfc822"),
+    parts(
+        "bounce",
+        mixed(UNO, of("message/delivery-status", "x: y"), of("text/rfc822-headers", "x: y")),
+        "uno",
+        [("adjunto-1.txt", 4), ("adjunto-2.txt", 4)],
+        "multipart/report; boundary=b; report-type=delivery-status",
+    ),
+    parts(
+        "AppleDouble",
+        mixed(inner("appledouble", of("application/applefile; name=a.png", "xy"), PNG)),
+        "",
+        [("a.png", 2), ("a.png", 3)],
+    ),
+    parts(
+        "form",
+        mixed(of("", "uno", "form-data; name=queja"), of("text/plain", "xyz", "form-data; filename=a.txt")),
+        "uno\n\nxyz",
+        [("a.txt", 3)],
+        "multipart/form-data; boundary=b",
+    ),
+    parts(
+        "MMS",
+        mixed(of("application/smil", "x"), of("text/plain; name=t.txt", "uno")),
+        "uno",
+        [("adjunto-1.bin", 1), ("t.txt", 3)],
+        RELATED,
+    ),
+    parts("a text attached", mixed(UNO, of("text/plain; name=a.txt", "xyz", "attachment")), "uno", [("a.txt", 3)]),
+    parts("a text in line", mixed(UNO, of("text/plain; name=a.txt", "dos", "inline")), "uno\n\ndos", [("a.txt", 3)]),
+    parts("HTML attached", mixed(UNO, of("text/html; name=a.html", "xyz", "attachment")), "uno", [("a.html", 3)]),
+    parts("HTML in line", mixed(UNO, of("text/html; name=a.html", "dos", "inline")), "uno\n\ndos", [("a.html", 3)]),
+    parts("a card", mixed(UNO, of("text/x-vcard; name=a.vcf", "xyz")), "uno", [("a.vcf", 3)]),
+    parts("a mail in pieces", mixed(UNO, of("message/partial; id=x; number=1", "x: y")), "uno", [("adjunto-1.txt", 4)]),
+    parts("a file elsewhere", mixed(UNO, of("message/external-body", "x: y")), "uno", [("adjunto-1.txt", 4)]),
+    parts("uuencoded", mixed(UNO, of("image/gif; name=a.gif", CODED, encoding="x-uuencode")), "uno", [("a.gif", 3)]),
+    parts("QP", mixed(of("image/gif; name=a.gif", "a=00b=\nc", encoding="quoted-printable")), "", [("a.gif", 4)]),
+    parts(
+        "a file cut off", mixed(UNO, PNG).removesuffix("D\n--b--").removesuffix("\n--b--")[:-1], "uno", [("a.png", 2)]
+    ),
+    parts("names twice", mixed(of("image/gif; name=a", "x"), of("image/gif; name=a", "xy")), "", [("a", 1), ("a", 2)]),
+    parts(
+        "names that are paths",
+        mixed(of('image/gif; name="/etc/../a"', "x"), of('image/gif; name="."', "x")),
+        "",
+        [("a", 1), ("adjunto-2.gif", 1)],
+    ),
+    parts("a part of no type", mixed(of("foo", "uno")), "uno"),
+    parts("an encoding alone", mixed(of("", b64("año"), encoding="BASE64")), "año"),
+    parts("a multipart nobody knows", mixed(UNO, DOS), "uno\n\ndos", kind="multipart/x-foo; boundary=b"),
+    parts("a multipart of no kind", mixed(UNO, DOS), "uno\n\ndos", kind="multipart; boundary=b"),
+    parts("a multipart in base64", b64(mixed(UNO)), "uno", kind=f"{RELATED}\nContent-Transfer-Encoding: base64"),
+    parts(
+        "a multipart that says so",
+        mixed(inner("mixed", UNO).replace("\n", "\nContent-Transfer-Encoding: base64\n", 1)),
+        "uno",
+    ),
+    parts("inner one never closed", mixed(inner("mixed", UNO).removesuffix("\n--c--"), DOS), "uno\n\ndos"),
+    parts("inner boundary longer", mixed(inner("mixed", UNO, boundary="bb"), DOS), "uno\n\ndos"),
+    parts(
+        "inner boundary shorter",
+        mixed(inner("mixed", UNO, boundary="b"), DOS, boundary="bb"),
+        "uno\n\ndos",
+        kind="multipart/mixed; boundary=bb",
+    ),
+    parts(
+        "twenty in one another",
+        "".join(f"--b{n}\nContent-Type: multipart/mixed; boundary=b{n + 1}\n\n" for n in range(20))
+        + mixed(UNO, boundary="b20"),
+        "uno",
+        kind="multipart/mixed; boundary=b0",
+    ),
 ]
 
-CASES = [*SUBJECTS, *PEOPLE, *BODIES, *NAMES, *STRUCTURES]
+BOUNDARIES = [  # (as declared, as it stands)
+    ("boundary=b", "b"),
+    ('boundary="=_?:(x)/\'+_,-."', "=_?:(x)/'+_,-."),
+    ("boundary==_x=y", "=_x=y"),
+    ('boundary="a b c"', "a b c"),
+    ('boundary="a  b"', "a  b"),
+    ("boundary*0=a; boundary*1=b", "ab"),
+    ("boundary*=us-ascii''b", "b"),
+    ("boundary=b", "B"),
+    ("boundary=b (la frontera)", "b"),
+    ("boundary=a/b:c(d),e", "a/b:c(d),e"),
+    ('boundary="b;c"', "b;c"),
+    (r'boundary="a\"b"', 'a"b'),
+    ("boundary='b'", "'b'"),
+    ("boundary='b'", "b"),
+    ('boundary="b--"', "b--"),
+    ('boundary="=?utf-8?Q?b?="', "=?utf-8?Q?b?="),
+    ("boundary=\"utf-8''a%20b\"", "utf-8''a%20b"),
+    (f"boundary={'b' * 250}", "b" * 250),
+    ('boundary\n\t=\n\t"b"', "b"),
+    ("; Boundary=b;;", "b"),
+    ("charset=x boundary=b", "b"),
+]
+
+WHOLE = [  # (raw, subject, text)
+    (b" Subject: s\nTo: b@y.co\n\nhola", "s", "hola"),
+    (b"Sub\0ject: x\nSubject: s\n\nhola", "s", "hola"),
+    ("Asuñto: x\nSubject: s\n\nhola".encode(), "s", "hola"),
+    (b"Subject:\n hola\n\nx", "hola", "x"),
+    (b"Subject: =?utf-8?Q?Petici=C3=B3n_de_revisi=C3=\n\nx", "Petición de revisi", "x"),
+    (f"Subject: s\nContent-Type: {RELATED}\n{mixed(UNO)}".encode(), "s", "uno"),
+    (f"Subject: s\nContent-Type: {RELATED}\n\n{mixed(UNO, DOS)}".replace("\n", "\r").encode(), "s", "uno\n\ndos"),
+    (f"Subject: s\nContent-Type: {RELATED}\n\n{mixed(UNO, DOS)}".replace("\n", "\r\r\n").encode(), "s", "uno\n\ndos"),
+    (f"Subject: s\r\nContent-Type: {RELATED}\n\r\n{mixed(UNO, DOS)}".encode(), "s", "uno\n\ndos"),
+    (b"Subject: s\n\nFrom: otro@y.co\nSubject: x\n\nhola", "s", "From: otro@y.co\nSubject: x\n\nhola"),
+    (b"Subject: s\nX: " + b"x" * 5_000 + b"\n\nhola", "s", "hola"),
+    (b"Subject: s\nContent-Type: text/plain; charset=utf-16\n\n" + "año".encode("utf-16"), "s", "año"),
+    (b"Subject: s\n\n\0\0\0", "s", ""),
+]
+
+CASES = [
+    *SUBJECTS,
+    *PEOPLE,
+    *BODIES,
+    *NAMES,
+    *STRUCTURES,
+    *(to(value, value, read) for value, read in LISTS),
+    *(
+        parts(f"{declared} {real}", mixed(UNO, DOS, boundary=real), "uno\n\ndos", kind=f"multipart/mixed; {declared}")
+        for declared, real in BOUNDARIES
+    ),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -342,3 +560,9 @@ def test_line_ends_change_nothing_but_the_size_of_texts(case: Case) -> None:
     found, other = parse(case.raw), parse(case.raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     assert (other.subject, other.sender, other.to, other.text) == (found.subject, found.sender, found.to, found.text)
     assert [one.filename for one in other.attachments] == [one.filename for one in found.attachments]
+
+
+@pytest.mark.parametrize(("raw", "subject", "text"), WHOLE)
+def test_torture_of_the_whole(raw: bytes, subject: str, text: str) -> None:
+    found = parse(raw)
+    assert (found.subject, found.text) == (subject, text)

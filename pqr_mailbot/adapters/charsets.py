@@ -129,8 +129,9 @@ def _mended(data: bytes, codec: str, stateful: bool) -> str:
     that explains nearly all of it; else Windows."""
     if b"\xed\xa0" in data or b"\xed\xa1" in data:  # letters beyond U+FFFF as two halves, as Java writes them
         data = _HALVES.sub(_joined_halves, data)
-    if not stateful and codec not in _EASTERN and (cut_off := _decoded_as(data, "utf-8", True)) and not cut_off.isascii():
-        return cut_off  # half a letter at the end: a subject that was cut off
+    whole = "" if stateful or codec in _EASTERN else _decoded_as(data, "utf-8", True) or ""
+    if not whole.isascii():  # half a letter at the end: a subject that was cut off
+        return whole
     text = data.decode("utf-8", "surrogateescape")
     strays = len(_SURROGATES.findall(text))
     if len(data) - len(text) > 2 * strays:  # bytes that are parts of good letters

@@ -123,18 +123,19 @@ def _tamed(html: str) -> Iterator[str]:
             continue
         if tag.preformatted:
             preformatted = max(0, preformatted - 1) if tag.closing else preformatted + 1
-        if not tag.element:
-            yield tag.mark
-        elif tag.closing:
-            if opened and opened[-1] == tag.element:
-                opened.pop()
-            yield tag.written
-        elif len(opened) < MAX_DEPTH:
-            if tag.nests:
-                opened.append(tag.element)
-            yield tag.written
-        else:
-            yield tag.mark
+        yield _nested(tag, opened)
+
+
+def _nested(tag: _Tag, opened: list[str]) -> str:
+    """The tag as it is written here; `opened` are the elements open now and is kept up to date."""
+    if tag.closing:
+        if opened and opened[-1] == tag.element:
+            opened.pop()
+    elif not tag.element or len(opened) >= MAX_DEPTH:
+        return tag.mark
+    elif tag.nests:
+        opened.append(tag.element)
+    return tag.written
 
 
 def _read_tag(token: str) -> _Tag | None:
@@ -146,6 +147,7 @@ def _read_tag(token: str) -> _Tag | None:
     mark = _REPLY if name == "div" and _OUTLOOK_BOX.search(attributes) else _MARKS.get(name, "")
     element = "" if name in _VOID else name if name in _SELF_CLOSING else "div" if name in _BLOCKS else "span"
     written = f"{mark}</{element}>" if closing else f"{mark}<{element}{_class(name, attributes)}>"
+    written = written if element else mark
     return _Tag(element, closing, element not in _SELF_CLOSING, name == "pre", mark, written)
 
 

@@ -48,6 +48,7 @@ _MAX_MARKS = 10 * MAX_PARTS  # lines looked at that begin like a boundary
 MAX_DEPTH = 50  # multiparts inside one another: each level reads its bytes once more
 _MAX_TEXT_BYTES = 2_000_000  # of all text parts together, decoded; the rest is only hashed
 _MAX_TYPE = 16_000  # bytes of Content-Type and the like
+_MAX_BOUNDARY = 1_000  # bytes; RFC 2046 section 5.1.1 allows 70
 _MAX_NAME = 150  # characters of a file name
 _CHUNK = 1 << 20
 _MAX_PADDED = 100  # pieces of base64 in one text, each with its padding, that are looked at one by one
@@ -365,7 +366,7 @@ def _parameters(value: str) -> dict[str, str]:
             plain.setdefault(name.lower(), text)
     extended = {name: _extended(parts) for name, parts in pieces.items()}
     named = chain(plain.items(), ((name, text) for name, text in extended.items() if text.strip()))
-    return {name: clean(words_decoded(_starred(text))) for name, text in named}
+    return {name: text if name == "boundary" else clean(words_decoded(_starred(text))) for name, text in named}
 
 
 def _starred(text: str) -> str:
@@ -520,7 +521,7 @@ def _delimiters(part: _Part) -> Iterator[tuple[int, int, bool]]:
 
 def _boundary(part: _Part) -> bytes:
     """The boundary as declared when it occurs, else as it looks from the lines that precede parts."""
-    declared = part.head.parameters.get("boundary", "").encode("utf-8", "replace")[:200]
+    declared = part.head.parameters.get("boundary", "").encode("utf-8", "replace")[:_MAX_BOUNDARY]
     for boundary in dict.fromkeys((declared, declared.strip(b"'\" "), declared.partition(b" (")[0])):
         if boundary and (
             part.raw.startswith(b"--" + boundary, part.start, part.end)
@@ -528,8 +529,9 @@ def _boundary(part: _Part) -> bytes:
         ):
             return boundary
     near = part.raw[part.start : min(part.end, part.start + 64_000)]
-    if declared and (other_case := re.search(rb"(?i)(?:\A|\n)--(" + re.escape(declared) + rb")\s", near)):
-        return other_case[1]
+    alike = re.escape(declared).replace(b"\\ ", b"[ \\t]+")  # in another case, or with more blanks
+    if declared and (found := re.search(rb"(?i)(?:\A|\n)--(" + alike + rb")\s", near)):
+        return found[1]
     guess = _GUESSED_BOUNDARY.search(near) or (None if declared else _FIRST_BOUNDARY.match(near))
     return guess[1].rstrip() if guess else b""
 
