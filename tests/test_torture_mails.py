@@ -358,6 +358,19 @@ STRUCTURES = [
     parts("alternative, HTML alone", mixed(RICH), "rico", kind=ALTERNATIVE),
     parts("alternative, nothing in the plain one", mixed("\n\n", RICH), "rico", kind=ALTERNATIVE),
     parts(
+        "alternative, its plain one nothing but a signature",
+        mixed("\nEnviado desde mi iPhone", of("text/html", "<p>El pedido llegó roto ayer<p>Enviado desde mi iPhone")),
+        "El pedido llegó roto ayer\n\nEnviado desde mi iPhone",
+        kind=ALTERNATIVE,
+    ),
+    parts(
+        "the letter attached",
+        mixed(of("text/plain; name=carta.txt", "hola", "attachment"), PNG),
+        "hola",
+        [("carta.txt", 4), ("a.png", 3)],
+    ),
+    parts("a table attached", mixed(of("text/csv; name=a.csv", "hola", "attachment")), "", [("a.csv", 4)]),
+    parts(
         "alternative with an answer to an invitation",
         mixed(PLAIN, RICH, of("text/calendar; method=REPLY; name=i.ics", "X")),
         "llano",

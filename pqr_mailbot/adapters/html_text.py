@@ -56,8 +56,9 @@ _CONTROL_REFERENCE = re.compile(
 # Shown with space around them.
 _PARAGRAPHS = frozenset(("blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"))
 _LINES = frozenset(
-    ("address", "article", "aside", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form",
-     "header", "html", "li", "main", "nav", "option", "section", "tbody", "tfoot", "thead", "tr")
+    ("address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset",
+     "figure", "footer", "form", "header", "html", "li", "main", "nav", "option", "section", "summary", "tbody",
+     "tfoot", "thead", "tr")
 )  # fmt: skip
 _BLOCKS = _PARAGRAPHS | _LINES
 _MARKS = {

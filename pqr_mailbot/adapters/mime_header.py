@@ -202,7 +202,8 @@ def _run_decoded(run: list[_EncodedWord]) -> str:
             following = run[number + 1][:2] if number + 1 < len(run) else None
             odd = len(payload) % 4 if following == (charset, "b") and "=" not in payload else 0
             rest = payload[len(payload) - odd :]
-            data = from_base64(payload[: len(payload) - odd].encode("utf-8", "replace"))
+            payload = payload[: len(payload) - odd]
+            data = from_base64(payload.encode("utf-8", "replace")) if payload else b""
         else:
             data = binascii.a2b_qp(payload.encode("utf-8", "replace"), header=True)
         if pieces and pieces[-1][0] == charset:

@@ -76,6 +76,7 @@ _STUB = re.compile(
     r"|\A\s*(?:https?://\S+\s*)+\Z"
 )
 _MAX_STUB = 400
+_LONG_WORD = re.compile(r"[^\W\d_]{3,40}")
 _UUENCODED = re.compile(r"(?m)^begin [0-7]{3,4} ([^\n]{1,200})\n((?:[ -`]{1,90}\n|\n)++)(end[ \t]*$)?")
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}["']?([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
 _SOFT_BREAK = re.compile(rb"=[ \t]*+(?:\r?\n|\r|\Z)")
@@ -148,6 +149,7 @@ class _Body:
     defects: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)  # of every part, containers too
     found: list[_Text] = field(default_factory=list)  # text inside attached containers, for a mail that has no other
+    attached: list[_Part] = field(default_factory=list)  # texts that are attached, for the same
     parts: int = 0
     room: int = _MAX_TEXT_BYTES  # bytes of text that may still be kept
     text_hash: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -252,11 +254,12 @@ def _parse(raw: bytes, complete: bool) -> Mail:
     root, found = _opened(raw)
     first = dict(reversed(found))
     body = _Body()
-    text = _joined(_texts(root, body, 0)) or _joined(body.found) or _around_the_parts(root)
+    text = _joined(_texts(root, body, 0)) or _joined(body.found) or _attached_text(body) or _around_the_parts(root)
     charset = _charset_of_headers(root)
     content_hash = body.content_hash()
     values = {name: unfolded(unhalved(name, first[name]), charset) for name in READ_WHOLE if name in first}
     people, sent_at = people_of(values, body.defect)
+    headers = tuple((name, header_value(value, charset)) for name, value in found)
     ids = {name: ids_in(values.get(name, "")) for name in ("message-id", "in-reply-to", "references")}
     if not people["from"]:
         body.defect("From could not be read" if "from" in first else "no From")
@@ -265,10 +268,10 @@ def _parse(raw: bytes, complete: bool) -> Mail:
     return Mail(
         message_id=ids["message-id"][0] if ids["message-id"] else made_id(content_hash, first),
         sender=people["from"][0] if people["from"] else None,
-        subject=header_value(first.get("subject", b""), charset)[:MAX_SUBJECT],
+        subject=next((value for name, value in headers if name == "subject"), "")[:MAX_SUBJECT],
         text=text,
         content_hash=content_hash,
-        headers=tuple((name, header_value(value, charset)) for name, value in found),
+        headers=headers,
         reply_to=people["reply-to"],
         to=people["to"],
         cc=people["cc"],
@@ -410,6 +413,8 @@ def _texts(part: _Part, body: _Body, depth: int, within: str = "") -> Iterator[_
         yield from _prose(part, body)
     if file:
         yield from _attach(part, body, depth)
+    if file and not prose and _is_readable(part.head):
+        body.attached.append(part)
 
 
 def _uses(part: _Part, depth: int, within: str) -> tuple[bool, bool]:
@@ -428,9 +433,13 @@ def _uses(part: _Part, depth: int, within: str) -> tuple[bool, bool]:
         return True, attached or bool(head.filename)
     if attached or not head.name:
         return not attached, attached
-    readable = head.declared and head.kind in ("text/plain", "text/html") and _READABLE_NAME.fullmatch(head.name)
-    alternative = within == "multipart/alternative"
-    return bool(readable), not (readable and alternative)
+    readable = _is_readable(head)
+    return readable, not (readable and within == "multipart/alternative")
+
+
+def _is_readable(head: _Head) -> bool:
+    texts = ("text/plain", "text/html")
+    return head.declared and head.kind in texts and _READABLE_NAME.fullmatch(head.name) is not None
 
 
 def _preferred(groups: list[list[_Text]]) -> list[_Text]:
@@ -438,14 +447,20 @@ def _preferred(groups: list[list[_Text]]) -> list[_Text]:
     what one alternative is made of: HTML and a footer of the list, say."""
     plain = [text for group in groups if not any(one.html for one in group) for text in group if text.readable]
     rich = [text for group in groups if any(one.html for one in group) for text in group]
-    if plain and not (rich and _is_stub(plain)):
+    if plain and not (rich and _is_stub(plain, rich)):
         return _without_repetition(plain)
     return _without_repetition(rich) if any(text.readable for text in rich) else plain
 
 
-def _is_stub(texts: list[_Text]) -> bool:
-    said = "\n".join(text.readable for text in texts[:3])
-    return len(said) < _MAX_STUB and _STUB.search(said) is not None
+def _is_stub(plain: list[_Text], rich: list[_Text]) -> bool:
+    """Does the plain text say only that the HTML is to be read, or no more than a part of what the HTML says?"""
+    said = "\n".join(text.readable for text in plain[:3])
+    if len(said) >= _MAX_STUB:
+        return False
+    if _STUB.search(said):
+        return True
+    words, all_words = set(_LONG_WORD.findall(said)), set(_LONG_WORD.findall("\n".join(text.readable for text in rich)))
+    return words <= all_words and len(all_words) >= max(2 * len(words), len(words) + 3)
 
 
 def _without_repetition(texts: list[_Text]) -> list[_Text]:
@@ -460,6 +475,11 @@ def _decoded_multipart(part: _Part) -> _Part | None:
         return None
     data = b"".join(_content(part))
     return _Part(data, 0, len(data), replace(part.head, encoding="")) if b"--" in data else None
+
+
+def _attached_text(body: _Body) -> str:
+    """The text of a mail that consists of attached texts: some programs attach the letter itself."""
+    return _joined(_Text(part.kind in _HTML, _decoded_text(part, body)) for part in body.attached)
 
 
 def _around_the_parts(root: _Part) -> str:
