@@ -27,7 +27,7 @@ _CHARSET_NAMES = (
     (re.compile(r"latin-?([1-9])"), r"latin_\1"),
 )
 _HIGH_BYTES = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
-_HALVES = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+_HALVES = re.compile(rb"(?:\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])++")
 _SURROGATES = re.compile(r"[\udc80-\udcff]")
 
 
