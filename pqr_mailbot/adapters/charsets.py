@@ -20,11 +20,14 @@ _CHARSET_NAMES = (
     (re.compile(r"(?:x-)?(?:s(?:hift)?[_-]?jis|windows-31j|ms_kanji)"), "cp932"),
     (re.compile(r"(?:x-)?(?:euc-kr|ks_?c_?5601(?:-1987)?|ksc5601)"), "cp949"),
     (re.compile(r"(?:x-)?(?:mac|macintosh|mac-?roman|x-mac-roman)"), "mac_roman"),
+    (re.compile(r"(?:x-)?mac-?(cyrillic|greek|turkish|iceland|romanian|croatian)"), r"mac_\1"),
+    (re.compile(r"(?:x-)?mac-?(?:ce|centraleurroman)"), "mac_latin2"),
     (re.compile(r"(?:x-)?big-?5(?:-eten)?"), "cp950"),
     (re.compile(r"hz-gb-2312"), "hz"),
     (re.compile(r"latin-?([1-9])"), r"latin_\1"),
 )
 _HIGH_BYTES = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
+_HALVES = re.compile(rb"(?:\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])++")
 _SURROGATES = re.compile(r"[\udc80-\udcff]")
 
 
@@ -116,9 +119,19 @@ def _decoded_as(data: bytes, codec: str, cut: bool) -> str | None:
         return None
 
 
+def _joined_halves(halves: re.Match[bytes]) -> bytes:
+    two = halves[0].decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
+    return two.decode("utf-16-le").encode("utf-8")
+
+
 def _mended(data: bytes, codec: str, stateful: bool) -> str:
     """Text that is damaged in any charset: UTF-8 with Windows letters among it, or the declared one with gaps, when
     that explains nearly all of it; else Windows."""
+    if b"\xed\xa0" in data or b"\xed\xa1" in data:  # letters beyond U+FFFF as two halves, as Java writes them
+        data = _HALVES.sub(_joined_halves, data)
+    whole = "" if stateful or codec in _EASTERN else _decoded_as(data, "utf-8", True) or ""
+    if not whole.isascii():  # half a letter at the end: a subject that was cut off
+        return whole
     text = data.decode("utf-8", "surrogateescape")
     strays = len(_SURROGATES.findall(text))
     if len(data) - len(text) > 2 * strays:  # bytes that are parts of good letters

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -21,19 +23,22 @@ _RULER = "_" * 32  # what Outlook itself sets above that box in a text mail
 _ADDRESSED_FIELD = re.compile(r"[^\W\d][^:@<>]{0,25}:\s[^@]{0,200}@")  # "De: Ana <ana@…>", in any language
 _SIGNATURE_DASHES = re.compile(r"\s*--[ \xa0]\s*")  # RFC 3676 section 4.3: the blank says that a program wrote them
 
+_DROPPED_NAMES = ("script", "style", "title", "template")
+# Those that are never closed end where the body begins.
+_DROPPED = "|".join(rf"<{name}\b[^>]*>.*?(?:</{name}\s*>|(?=</head\b|<body\b)|\Z)" for name in _DROPPED_NAMES)
 _TOKEN = re.compile(
-    r"<!--.*?(?:-->|\Z)"
-    r"|<(?P<dropped>script|style|title|template)\b[^>]*>.*?(?:</(?P=dropped)\s*>|\Z)"
-    r"|<(?P<closing>/?)(?P<name>[a-z][a-z0-9:_-]*+)"
-    r"""(?P<attributes>(?:[^"'>]++|"[^"<>]*+"|'[^'<>]*+'|"[^"]{0,500}+"|'[^']{0,500}+'|["'])*+)>?"""
-    r"|<[!?/][^>]*>?",
+    r"(<!--(?:-?>|.*?(?:--!?>|\Z))"
+    rf"|{_DROPPED}"
+    r"""|</?[a-z](?:[^"'>]++|"[^"<>]*+"|'[^'<>]*+'|"[^"]{0,500}+"|'[^']{0,500}+'|["'])*+>?"""
+    r"|<[!?/][^>]*>?)",
     re.IGNORECASE | re.DOTALL,
 )
-_HIDDEN = re.compile(
-    r"""(?:^|\s)hidden(?=\s|=|/|$)|display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden"""
-    r"""|mso-hide\s{0,9}:\s{0,9}all|font-size\s{0,9}:\s{0,9}0(?:px|pt|em|%)?\s{0,9}(?=[;!"']|$)""",
-    re.IGNORECASE,
-)
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9:_-]*+)(.*)", re.IGNORECASE | re.DOTALL)
+_ATTRIBUTE = re.compile(r"""([^\s"'>/=]{1,80})(?:\s{0,9}=\s{0,9}(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++)))?""")
+_MAY_HIDE = re.compile(r"hidden|none|size", re.IGNORECASE)
+_HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+# Of boxes only the space between their parts is meant by this (MJML); what is in them has a size of its own.
+_SIZELESS = re.compile(r"font-size\s*:\s*0(?:px|pt|em|%)?\s*(?=[;!]|$)", re.IGNORECASE)
 # A blockquote alone may be the sender's own (Gmail indents by it); a quote has a kind, a name or a line at its left.
 _CITED = re.compile(
     r"""type\s{0,9}=\s{0,9}["']?cite|(?:class|id)\s{0,9}=\s{0,9}(?:"[^"<>]{0,200}|'[^'<>]{0,200}|[^\s"'<>]{0,200})quote"""
@@ -52,8 +57,9 @@ _CONTROL_REFERENCE = re.compile(
 # Shown with space around them.
 _PARAGRAPHS = frozenset(("blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"))
 _LINES = frozenset(
-    ("address", "article", "aside", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "header",
-     "li", "main", "nav", "section", "tbody", "tfoot", "thead", "tr")
+    ("address", "article", "aside", "body", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset",
+     "figure", "footer", "form", "header", "html", "li", "main", "nav", "option", "section", "summary", "tbody",
+     "tfoot", "thead", "tr")
 )  # fmt: skip
 _BLOCKS = _PARAGRAPHS | _LINES
 _MARKS = {
@@ -63,6 +69,8 @@ _MARKS = {
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
+_BOXES = frozenset(("div", "table", "tbody", "td", "th", "tr"))
+_MAX_REMEMBERED = 200  # characters of a tag
 _SELF_CLOSING = frozenset({"p", "li"})  # opened again, they close the one before: they cannot nest by themselves
 
 
@@ -84,6 +92,18 @@ def html_text(html: str) -> str:
     return _laid_out(_shown(tree.body.text(deep=True)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A tag as it is to be written, and how it nests."""
+
+    element: str  # "" when it neither opens nor closes one
+    closing: bool
+    nests: bool
+    preformatted: bool
+    mark: str  # what stands for it in any case
+    written: str
+
+
 def _tamed(html: str) -> Iterator[str]:
     """The same HTML with nothing in it that a tree builder could choke on.
 
@@ -91,40 +111,67 @@ def _tamed(html: str) -> Iterator[str]:
     (compared with one another) cost the square of a hostile input's length. None of them says what is readable, so
     only four kinds of element are left, with at most one attribute, and not too many inside one another.
     """
-    position, opened, preformatted = 0, list[str](), 0
-    for token in _TOKEN.finditer(html):
-        yield _text(html[position : token.start()], preformatted > 0)
-        position = token.end()
-        name, closing = (token["name"] or "").lower(), bool(token["closing"])
-        if name == "pre":
-            preformatted = max(0, preformatted - 1) if closing else preformatted + 1
-        if name:
-            yield from _tag(name, closing, token["attributes"], opened)
-    yield _text(html[position:], preformatted > 0)
+    opened, preformatted = list[str](), 0
+    closed = html.rfind("-->") + 1
+    html = html[:closed] + html[closed:].replace("<!--", "<!")  # a comment without its end ends with its first tag
+    pieces = _TOKEN.split(html)  # text and token by turns
+    for number, piece in enumerate(pieces):
+        if number % 2 == 0:
+            if piece:
+                yield _text(piece, preformatted > 0)
+            continue
+        tag = _tag_of(piece) if len(piece) < _MAX_REMEMBERED else _read_tag(piece)
+        if tag is None:
+            continue
+        if tag.preformatted:
+            preformatted = max(0, preformatted - 1) if tag.closing else preformatted + 1
+        yield _nested(tag, opened)
 
 
-def _tag(name: str, closing: bool, attributes: str, opened: list[str]) -> Iterator[str]:
-    """What stands for one tag; `opened` are the elements open now and is kept up to date."""
-    yield _REPLY if name == "div" and _OUTLOOK_BOX.search(attributes) else _MARKS.get(name, "")
-    if name in _VOID:
-        return
-    element = name if name in _SELF_CLOSING else "div" if name in _BLOCKS else "span"
-    if closing:
-        if opened and opened[-1] == element:
+def _nested(tag: _Tag, opened: list[str]) -> str:
+    """The tag as it is written here; `opened` are the elements open now and is kept up to date."""
+    if tag.closing:
+        if opened and opened[-1] == tag.element:
             opened.pop()
-        yield f"</{element}>"
-    elif len(opened) < MAX_DEPTH:
-        if element not in _SELF_CLOSING:
-            opened.append(element)
-        yield f"<{element}{_class(name, attributes)}>"
+    elif not tag.element or len(opened) >= MAX_DEPTH:
+        return tag.mark
+    elif tag.nests:
+        opened.append(tag.element)
+    return tag.written
+
+
+def _read_tag(token: str) -> _Tag | None:
+    """None for a comment and the like."""
+    found = _TAG.match(token)
+    if found is None or (name := found[2].lower()) in _DROPPED_NAMES:
+        return None
+    closing, attributes = bool(found[1]), found[3]
+    mark = _REPLY if name == "div" and _OUTLOOK_BOX.search(attributes) else _MARKS.get(name, "")
+    element = "" if name in _VOID else name if name in _SELF_CLOSING else "div" if name in _BLOCKS else "span"
+    written = f"{mark}</{element}>" if closing else f"{mark}<{element}{_class(name, attributes)}>"
+    written = written if element else mark
+    return _Tag(element, closing, element not in _SELF_CLOSING, name == "pre", mark, written)
+
+
+_tag_of = lru_cache(maxsize=2_000)(_read_tag)  # a mail is made of the same few tags
 
 
 def _class(name: str, attributes: str) -> str:
-    if not attributes:
+    if not attributes or attributes == ">":
         return ""
-    if _HIDDEN.search(attributes):
+    if _MAY_HIDE.search(attributes) and _is_hidden(name, attributes):
         return " class=h"
     return " class=q" if name == "blockquote" and _CITED.search(attributes) else ""
+
+
+def _is_hidden(name: str, attributes: str) -> bool:
+    for attribute, *values in _ATTRIBUTE.findall(attributes):
+        said, style = attribute.lower(), "".join(values)
+        if said == "hidden":
+            return True
+        if said == "style" and (_HIDING.search(style) or (name not in _BOXES and _SIZELESS.search(style))):
+            return True
+    return False
 
 
 def _text(text: str, preformatted: bool) -> str:
@@ -150,7 +197,7 @@ def _laid_out(text: str) -> str:
     quoted, line, boxed, lines = 0, "", False, [""]
     for piece in re.split(f"([{''.join(_LINE_MARKS)}])", f"{text}{_LINE}"):
         if piece not in _LINE_MARKS:
-            line = _one_line(piece)
+            line = _one_line(piece) if piece else ""
             continue
         if line:
             if boxed and _ADDRESSED_FIELD.match(line):
@@ -166,6 +213,6 @@ def _laid_out(text: str) -> str:
 
 
 def _one_line(piece: str) -> str:
-    if _SIGNATURE_DASHES.fullmatch(piece):
+    if "--" in piece and _SIGNATURE_DASHES.fullmatch(piece):
         return "-- "
-    return " ".join(piece.replace("\u200b", "").replace(_CELL, " ").split())
+    return " ".join(piece.replace("\u200b", "").replace("\xad", "").replace(_CELL, " ").split())

@@ -44,8 +44,11 @@ _WORD_STOPS = re.compile(r"[<>\",]")
 _NAME_WITH_COMMA = re.compile(r"""(?:^|(?<=,))\s?((?:[^,;<>@"():\\]{1,80}+,\s?){1,2}[^,;<>@"():\\]{1,80}+)(?=<)""")
 # `From: juan perez@x.co`: no brackets say where the address begins, and an answer to perez@x.co may reach a stranger.
 _CUT_ADDRESS = re.compile(r"\A[^<>,;:@]*[^\s<>,;:@\ue001]\s+[^\s<>,;:@\[\]]{1,64}@[^\s<>,;:@\[\]]+\s*\Z")
+_QUOTED_OR_SEMICOLON = re.compile(r'"(?:[^"\\]++|\\.)*+"|;')
+_SCHEME = re.compile(r"(?i)\A(?:mailto|smtp):")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\],;:\\\"@\ue000-\uf8ff]{1,64}")
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*+")
+_IN_BRACKETS = re.compile(r"<([^<>\s]{3,400})>")
 _BRACKETED_ID = re.compile(r"<([^<>]{1,998})>")
 _ID = re.compile(r"[!-;=?-~]{1,900}")
 _BARE_ID = re.compile(r"[!-;=?A-~]{1,400}@[!-;=?A-~]{1,400}")
@@ -199,7 +202,8 @@ def _run_decoded(run: list[_EncodedWord]) -> str:
             following = run[number + 1][:2] if number + 1 < len(run) else None
             odd = len(payload) % 4 if following == (charset, "b") and "=" not in payload else 0
             rest = payload[len(payload) - odd :]
-            data = from_base64(payload[: len(payload) - odd].encode("utf-8", "replace"))
+            payload = payload[: len(payload) - odd]
+            data = from_base64(payload.encode("utf-8", "replace")) if payload else b""
         else:
             data = binascii.a2b_qp(payload.encode("utf-8", "replace"), header=True)
         if pieces and pieces[-1][0] == charset:
@@ -233,7 +237,8 @@ def people_of(
     people = {}
     for name in _PEOPLE:
         some = _addresses(read.get(name) or (), atoms)
-        people[name] = some or _bare_addresses(sealed.get(name, ""), atoms, only_one=name in ("from", "reply-to"))
+        value, only_one = sealed.get(name, ""), name in ("from", "reply-to")
+        people[name] = _with_missed(some, value, only_one) or _bare_addresses(value, atoms, only_one)
     return people, sent_at if isinstance(sent_at, datetime) else _lenient_date(date, defect)
 
 
@@ -249,8 +254,8 @@ def _sealed(value: str, atoms: list[str]) -> str:
         return f" \ue000{len(atoms) - 1}\ue001 "
 
     value = value.replace("\ue000", "").replace("\ue001", "")
-    if ":" not in value:  # no group: semicolons are somebody's commas
-        value = value.replace(";", ",")
+    if ";" in value and ":" not in _outside_quotes(value):  # no group: semicolons are somebody's commas
+        value = _QUOTED_OR_SEMICOLON.sub(lambda found: "," if found[0] == ";" else found[0], value)
     enough = next(islice(re.finditer("[,;@]", value), _MAX_PEOPLE_MARKS, None), None)
     if enough or len(value) > _MAX_PEOPLE:
         value = value[: min(enough.start() if enough else _MAX_PEOPLE, _MAX_PEOPLE)]
@@ -310,11 +315,24 @@ def _bare_addresses(value: str, atoms: list[str], only_one: bool) -> tuple[Addre
     bare = _outside_quotes(value)
     if only_one and "<" in bare and "@" in bare.partition("<")[0]:
         return ()  # a name that poses as an address
-    words = [word.removeprefix("mailto:") for word in re.split(r"[\s<>\[\](),;\"]+", bare) if "@" in word]
+    words = [_SCHEME.sub("", word) for word in re.split(r"[\s<>\[\](),;\"]+", bare) if "@" in word]
     found = dict.fromkeys(safe for word in words[:MAX_ADDRESSES] if (safe := safe_address(word)))
     if len(found) == 1 and len(words) <= 50:
         return (Address(next(iter(found)), _display_name(value.partition("<")[0] if "<" in value else "", atoms)),)
     return () if only_one else tuple(Address(safe) for safe in found)
+
+
+def _with_missed(some: tuple[Address, ...], value: str, only_one: bool) -> tuple[Address, ...]:
+    """Of a list that follows no grammar everywhere, those behind the place where mail-parser gave up as well."""
+    if only_one or not some or value.count("@") <= len(some):
+        return some
+    found = {one.address: one for one in some}
+    for person in _outside_quotes(value).split(","):
+        for word in _IN_BRACKETS.findall(person) if "<" in person else person.split():
+            safe = safe_address(word)
+            if safe and len(found) < MAX_ADDRESSES:
+                found.setdefault(safe, Address(safe))
+    return tuple(found.values())
 
 
 def _lenient_date(value: str, defect: Callable[[str], None]) -> datetime | None:

@@ -48,6 +48,7 @@ _MAX_MARKS = 10 * MAX_PARTS  # lines looked at that begin like a boundary
 MAX_DEPTH = 50  # multiparts inside one another: each level reads its bytes once more
 _MAX_TEXT_BYTES = 2_000_000  # of all text parts together, decoded; the rest is only hashed
 _MAX_TYPE = 16_000  # bytes of Content-Type and the like
+_MAX_BOUNDARY = 1_000  # bytes; RFC 2046 section 5.1.1 allows 70
 _MAX_NAME = 150  # characters of a file name
 _CHUNK = 1 << 20
 _MAX_PADDED = 100  # pieces of base64 in one text, each with its padding, that are looked at one by one
@@ -62,6 +63,7 @@ _PARAMETER = re.compile(
     r"""(?:^|[;,\s])\s?([^\s;=,*"()]{1,80})(?:\*([0-9]{1,4}))?(\*)?\s?=\s?"""
     r"""(?:"((?:[^"\\]++|\\.)*+)|([^;\s]*+(?:\s(?![\w*-]{1,40}\s?=)[^;\s]++)*+))"""
 )
+_FORGOTTEN_STAR = re.compile(r"(?i)(?:utf-8|iso-8859-[0-9]{1,2}|windows-125[0-9])'[a-z-]{0,10}'")
 _GUESSED_BOUNDARY = re.compile(rb"(?i)(?:\A|\n)--([^\r\n]{1,200}?)[ \t]{0,20}\r?\ncontent-[a-z-]{3,30}:")
 _FIRST_BOUNDARY = re.compile(rb"\s*--([^\s-][^\r\n]{0,70})")
 # What stands before the first part: a word to programs that do not know MIME.
@@ -74,6 +76,7 @@ _STUB = re.compile(
     r"|\A\s*(?:https?://\S+\s*)+\Z"
 )
 _MAX_STUB = 400
+_LONG_WORD = re.compile(r"[^\W\d_]{3,40}")
 _UUENCODED = re.compile(r"(?m)^begin [0-7]{3,4} ([^\n]{1,200})\n((?:[ -`]{1,90}\n|\n)++)(end[ \t]*$)?")
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}["']?([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
 _SOFT_BREAK = re.compile(rb"=[ \t]*+(?:\r?\n|\r|\Z)")
@@ -146,6 +149,7 @@ class _Body:
     defects: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)  # of every part, containers too
     found: list[_Text] = field(default_factory=list)  # text inside attached containers, for a mail that has no other
+    attached: list[_Part] = field(default_factory=list)  # texts that are attached, for the same
     parts: int = 0
     room: int = _MAX_TEXT_BYTES  # bytes of text that may still be kept
     text_hash: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -250,11 +254,12 @@ def _parse(raw: bytes, complete: bool) -> Mail:
     root, found = _opened(raw)
     first = dict(reversed(found))
     body = _Body()
-    text = _joined(_texts(root, body, 0)) or _joined(body.found) or _around_the_parts(root)
+    text = _joined(_texts(root, body, 0)) or _joined(body.found) or _attached_text(body) or _around_the_parts(root)
     charset = _charset_of_headers(root)
     content_hash = body.content_hash()
     values = {name: unfolded(unhalved(name, first[name]), charset) for name in READ_WHOLE if name in first}
     people, sent_at = people_of(values, body.defect)
+    headers = tuple((name, header_value(value, charset)) for name, value in found)
     ids = {name: ids_in(values.get(name, "")) for name in ("message-id", "in-reply-to", "references")}
     if not people["from"]:
         body.defect("From could not be read" if "from" in first else "no From")
@@ -263,10 +268,10 @@ def _parse(raw: bytes, complete: bool) -> Mail:
     return Mail(
         message_id=ids["message-id"][0] if ids["message-id"] else made_id(content_hash, first),
         sender=people["from"][0] if people["from"] else None,
-        subject=header_value(first.get("subject", b""), charset)[:MAX_SUBJECT],
+        subject=next((value for name, value in headers if name == "subject"), "")[:MAX_SUBJECT],
         text=text,
         content_hash=content_hash,
-        headers=tuple((name, header_value(value, charset)) for name, value in found),
+        headers=headers,
         reply_to=people["reply-to"],
         to=people["to"],
         cc=people["cc"],
@@ -318,7 +323,7 @@ def _head(fields: Mapping[str, bytes], default: str = "text/plain") -> _Head:
     if not fields:
         return _BARE_HEADS[default]
     said = {name: unfolded(fields[name][:_MAX_TYPE]) for name in _READING if name in fields}
-    encoding = said.get("content-transfer-encoding", "").partition(";")[0].partition("(")[0].strip("\"' ").lower()
+    encoding = _COMMENT.sub("", said.get("content-transfer-encoding", "")).partition(";")[0].strip("\"' ").lower()
     encoding = _ENCODINGS.get(encoding, encoding)
     kind, disposition = said.get("content-type", ""), said.get("content-disposition", "")
     return _Head(
@@ -332,6 +337,7 @@ def _head(fields: Mapping[str, bytes], default: str = "text/plain") -> _Head:
     )
 
 
+_COMMENT = re.compile(r"\([^()]{0,200}\)?")
 _BARE_HEADS = {kind: _Head(kind, False, "", "", {}, "", "") for kind in ("text/plain", "message/rfc822")}
 _READING = ("content-type", "content-disposition", "content-transfer-encoding", "content-id")
 
@@ -342,6 +348,8 @@ def _kind(value: str, encoding: str) -> str:
         return found[1]
     if value.startswith("html"):
         return "text/html"
+    if value.startswith("multipart"):
+        return "multipart/mixed"
     return "application/octet-stream" if encoding == "base64" and not value.startswith("text") else "text/plain"
 
 
@@ -361,7 +369,12 @@ def _parameters(value: str) -> dict[str, str]:
             plain.setdefault(name.lower(), text)
     extended = {name: _extended(parts) for name, parts in pieces.items()}
     named = chain(plain.items(), ((name, text) for name, text in extended.items() if text.strip()))
-    return {name: clean(words_decoded(text)) for name, text in named}
+    return {name: text if name == "boundary" else clean(words_decoded(_starred(text))) for name, text in named}
+
+
+def _starred(text: str) -> str:
+    """A value that is written as RFC 2231 has it, under a name that does not say so."""
+    return _extended({0: (True, text)}) if "%" in text and _FORGOTTEN_STAR.match(text) else text
 
 
 def _extended(pieces: Mapping[int, tuple[bool, str]]) -> str:
@@ -400,6 +413,8 @@ def _texts(part: _Part, body: _Body, depth: int, within: str = "") -> Iterator[_
         yield from _prose(part, body)
     if file:
         yield from _attach(part, body, depth)
+    if file and not prose and _is_readable(part.head):
+        body.attached.append(part)
 
 
 def _uses(part: _Part, depth: int, within: str) -> tuple[bool, bool]:
@@ -418,9 +433,13 @@ def _uses(part: _Part, depth: int, within: str) -> tuple[bool, bool]:
         return True, attached or bool(head.filename)
     if attached or not head.name:
         return not attached, attached
-    readable = head.declared and head.kind in ("text/plain", "text/html") and _READABLE_NAME.fullmatch(head.name)
-    alternative = within == "multipart/alternative"
-    return bool(readable), not (readable and alternative)
+    readable = _is_readable(head)
+    return readable, not (readable and within == "multipart/alternative")
+
+
+def _is_readable(head: _Head) -> bool:
+    texts = ("text/plain", "text/html")
+    return head.declared and head.kind in texts and _READABLE_NAME.fullmatch(head.name) is not None
 
 
 def _preferred(groups: list[list[_Text]]) -> list[_Text]:
@@ -428,14 +447,20 @@ def _preferred(groups: list[list[_Text]]) -> list[_Text]:
     what one alternative is made of: HTML and a footer of the list, say."""
     plain = [text for group in groups if not any(one.html for one in group) for text in group if text.readable]
     rich = [text for group in groups if any(one.html for one in group) for text in group]
-    if plain and not (rich and _is_stub(plain)):
+    if plain and not (rich and _is_stub(plain, rich)):
         return _without_repetition(plain)
     return _without_repetition(rich) if any(text.readable for text in rich) else plain
 
 
-def _is_stub(texts: list[_Text]) -> bool:
-    said = "\n".join(text.readable for text in texts[:3])
-    return len(said) < _MAX_STUB and _STUB.search(said) is not None
+def _is_stub(plain: list[_Text], rich: list[_Text]) -> bool:
+    """Does the plain text say only that the HTML is to be read, or no more than a part of what the HTML says?"""
+    said = "\n".join(text.readable for text in plain[:3])
+    if len(said) >= _MAX_STUB:
+        return False
+    if _STUB.search(said):
+        return True
+    words, all_words = set(_LONG_WORD.findall(said)), set(_LONG_WORD.findall("\n".join(text.readable for text in rich)))
+    return words <= all_words and len(all_words) >= max(2 * len(words), len(words) + 3)
 
 
 def _without_repetition(texts: list[_Text]) -> list[_Text]:
@@ -450,6 +475,11 @@ def _decoded_multipart(part: _Part) -> _Part | None:
         return None
     data = b"".join(_content(part))
     return _Part(data, 0, len(data), replace(part.head, encoding="")) if b"--" in data else None
+
+
+def _attached_text(body: _Body) -> str:
+    """The text of a mail that consists of attached texts: some programs attach the letter itself."""
+    return _joined(_Text(part.kind in _HTML, _decoded_text(part, body)) for part in body.attached)
 
 
 def _around_the_parts(root: _Part) -> str:
@@ -511,14 +541,17 @@ def _delimiters(part: _Part) -> Iterator[tuple[int, int, bool]]:
 
 def _boundary(part: _Part) -> bytes:
     """The boundary as declared when it occurs, else as it looks from the lines that precede parts."""
-    declared = part.head.parameters.get("boundary", "").encode("utf-8", "replace")[:200]
-    for boundary in dict.fromkeys((declared, declared.strip(b"'\" "))):
+    declared = part.head.parameters.get("boundary", "").encode("utf-8", "replace")[:_MAX_BOUNDARY]
+    for boundary in dict.fromkeys((declared, declared.strip(b"'\" "), declared.partition(b" (")[0])):
         if boundary and (
             part.raw.startswith(b"--" + boundary, part.start, part.end)
             or part.raw.find(b"\n--" + boundary, part.start, part.end) >= 0
         ):
             return boundary
     near = part.raw[part.start : min(part.end, part.start + 64_000)]
+    alike = re.escape(declared).replace(b"\\ ", b"[ \\t]+")  # in another case, or with more blanks
+    if declared and (found := re.search(rb"(?i)(?:\A|\n)--(" + alike + rb")\s", near)):
+        return found[1]
     guess = _GUESSED_BOUNDARY.search(near) or (None if declared else _FIRST_BOUNDARY.match(near))
     return guess[1].rstrip() if guess else b""
 
@@ -695,7 +728,7 @@ def _text_content(part: _Part) -> Iterator[bytes]:
     if part.head.encoding != "base64":
         yield from _content(part)
         return
-    lines = re.findall(rb"[^\s][^\n]*", part.raw[part.start : min(part.end, part.start + 2_000)])[:2]
+    lines = re.findall(rb"[A-Za-z0-9][^\n]*", part.raw[part.start : min(part.end, part.start + 2_000)])[:2]
     if lines and not (_is_base64(lines[0]) and (len(lines[0]) > 40 or b"=" in lines[0] or _is_base64(lines[-1]))):
         yield from _content(replace(part, head=replace(part.head, encoding="")))
         return
