@@ -277,6 +277,46 @@ def search(office: Office, text: str, as_json: bool) -> None:
     _print_rows(rows, plain.search, as_json)
 
 
+@pqr_mailbot.command()
+@click.argument("reference")
+@click.argument("command", type=Text(), metavar="COMMAND")
+@office
+def order(office: Office, reference: str, command: str) -> None:
+    """Order about a case what an agent can order by mail, such as "#resolver"; "#ayuda" lists the orders."""
+    settings = office.settings()
+    found = find_one(reference, settings.reference.prefix)
+    now = utc_now()
+    with _writing(settings) as store:
+        handler = wiring.handler_of(settings, store)
+        said, sections, effects = handler.colleagues().order(found, command, now)
+        handler.applying(now).all(effects)
+    if refused := [line for line in said if not line.ok]:
+        raise click.ClickException("; ".join(f"{line.order}: {line.said.rstrip('.')}" for line in refused))
+    click.echo(plain.orders([line.said for line in said], sections, _width()))
+
+
+@pqr_mailbot.command("rotate-key")
+@office
+def rotate_key(office: Office) -> None:
+    """Sign letters with a new key from now on; answers to earlier letters still count."""
+    with _writing(office.settings()) as store:
+        store.rotate_key()
+    click.echo("letters are signed with a new key; restart the daemon for it to take effect")
+
+
+@contextmanager
+def _writing(settings: config.Settings) -> Iterator[Store]:
+    """The store beside a running daemon, in one transaction."""
+    store = Store.attach(settings.store.path)
+    try:
+        with store.transaction():
+            yield store
+    except sqlite3.Error as error:
+        raise StoreProblem(f"{settings.store.path}: {error}") from error
+    finally:
+        store.close()
+
+
 # -- mail in and out -----------------------------------------------------------------------------------------------
 
 
@@ -303,14 +343,8 @@ def retry(office: Office, inbound_id: int | None, everything: bool, as_person: b
     with office.views() as (views, settings):
         ids = [row["id"] for row in views.inbox("failed")] if inbound_id is None else [inbound_id]
         state = views.inbound_state(inbound_id) if inbound_id else None
-    store = Store.attach(settings.store.path)
-    try:
-        with store.transaction():
-            count = sum(store.retry(one, as_person) for one in ids)
-    except sqlite3.Error as error:
-        raise StoreProblem(f"{settings.store.path}: {error}") from error
-    finally:
-        store.close()
+    with _writing(settings) as store:
+        count = sum(store.retry(one, as_person) for one in ids)
     if inbound_id and not count:
         hint = "; a machine's mail is handled with --as-person" if state == "set_aside" else ""
         reason = f"is {state}, expected a failed mail{hint}" if state else "no such mail"

@@ -13,6 +13,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time
 from ipaddress import ip_address
 from pathlib import Path
@@ -421,6 +422,8 @@ class TypeTable(Table):
 
     name: Annotated[str | None, PlainValidator(_filled_line)] = None
     resolve_days: Annotated[int | None, PlainValidator(_number(1, 365))] = None
+    extension_days: Annotated[int | None, PlainValidator(_number(0, 365))] = None
+    wait_months: Annotated[int | None, PlainValidator(_number(0, 24))] = None
     lexicon: OptionalPath = None
 
 
@@ -502,13 +505,16 @@ SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
 _SHIPPED_LEVELS = 3  # levels of which the ladder speaks; with fewer, the highest there is stands in (Policy)
 
 
+_TERMS = ("name", "resolve_days", "extension_days", "wait_months")  # of a TypeTable, by the names of TicketType
+
+
 def merged_types(tables: Mapping[str, TypeTable] | None = None) -> dict[str, TicketType]:
     """The shipped types by key, with the names and terms (business days) of `[types.KEY]` tables over them."""
     types = {shipped.key: shipped for shipped in SHIPPED_TYPES}
     for key, table in (tables or {}).items():
-        shipped = types.get(key)
-        name = table.name or (shipped.name if shipped else key)
-        types[key] = TicketType(key, name, table.resolve_days or (shipped.resolve_days if shipped else 15))
+        shipped = types.get(key, TicketType(key, key, 15))
+        changed = {name: value for name in _TERMS if (value := getattr(table, name)) is not None}
+        types[key] = replace(shipped, **changed)
     return types
 
 
@@ -584,6 +590,8 @@ class Settings(Table):
             self.calendar.reviewed_until,
             self.calendar.closures,
             self.imap.trusted_authserv_ids,
+            self.imap.exchange_internal_is_authenticated,
+            self.calendar.office_hours,
         )
 
 

@@ -25,6 +25,7 @@ from pqr_mailbot.adapters.smtp_mailer import Mailer
 from pqr_mailbot.adapters.sqlite_store import Store, only_daemon
 from pqr_mailbot.config import Settings
 from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.deliver import Delivery
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.receive import Receiver
@@ -102,6 +103,7 @@ class Daemon:
         except Trouble as trouble:
             problems.append(f"imap: {trouble}")
         await self.handle_all()
+        await self.books.do(self._clock_round)
         if (problem := await self._deliver_in_haste()) is not None:
             problems.append(f"smtp: {problem}")
         return problems
@@ -121,6 +123,10 @@ class Daemon:
         """One batch; False when no mail waits. Raises StoreProblem when the store's file is no longer ours."""
         store.must_be_in_place()
         return self._handler(store).round(self._clock) > 0
+
+    def _clock_round(self, store: Store) -> bool:
+        """What is due by itself; True when there was something."""
+        return ClockRound(self._handler(store)).run(self._clock()) > 0
 
     async def _deliver_in_haste(self) -> str | None:
         if until := await self.books.do(lambda store: self._smtp.wait_until(store, self._clock(), in_haste=True)):
@@ -211,6 +217,8 @@ class Daemon:
     async def _handle_mail(self) -> None:
         async def work() -> None:
             while not self._stopping.is_set() and await self.books.do(self._handle_some):
+                self._letters.set()
+            if not self._stopping.is_set() and await self.books.do(self._clock_round):
                 self._letters.set()
 
         await self._whenever(self._mail, work)

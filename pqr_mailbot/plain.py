@@ -221,6 +221,18 @@ def _message(message: Row, width: int) -> list[str]:
     ]
 
 
+def orders(said: Sequence[str], sections: Sequence[Row], width: int) -> str:
+    """What orders did, and the answers to lookups."""
+    lines = [harmless(one) for one in said]
+    for section in sections:
+        lines += ["", harmless(section["title"])]
+        for label, value in (row for row in section["rows"] if row[1]):
+            lines += _fact(harmless(label), harmless(value), width)
+        lines += [f"  {harmless(one)}" for one in section["lines"]]
+        lines += [f"  {harmless(line)}" for line in section["quote"].splitlines()]
+    return "\n".join(lines)
+
+
 def search(rows: Sequence[Row], width: int) -> str:
     if not rows:
         return "nothing found; every word must stand in the mail"

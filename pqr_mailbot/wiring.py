@@ -12,9 +12,11 @@ from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.letters import Letters, TemplateProblem
 from pqr_mailbot.adapters.smtp_mailer import Mailer
+from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.config import ConfigError, ImapTable, SecretError, Settings, SmtpTable, resolve_secret
 from pqr_mailbot.domain.classify import Lexicon, LexiconError
 from pqr_mailbot.domain.situation import Desk
+from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.providers import Standing, secret_mark
 from pqr_mailbot.flows.receive import Reading
 
@@ -42,6 +44,12 @@ def proven_letters_of(settings: Settings) -> Letters:
     except TemplateProblem as problem:
         raise ConfigError([f"templates.directory: {problem}"]) from problem
     return letters
+
+
+def handler_of(settings: Settings, store: Store) -> Handler:
+    """What decides, on an open store; for a command beside the daemon."""
+    letters = letters_of(settings)
+    return Handler(store, desk_of(settings), lexicon_of(settings), letters, store.signer(), store.last_inbound_id())
 
 
 def lexicon_of(settings: Settings) -> Lexicon:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench import Bench, Letter, eml
-from office import NOW
+from office import DESK, NOW, POLICY
+
+from pqr_mailbot.domain.situation import Desk
 
 ONE, TWO, THREE = "PQR-2026-000001", "PQR-2026-000002", "PQR-2026-000003"
 CLARA, DIEGO = "Clara Gómez <clara@correo.test>", "Diego Paz <diego@otro.test>"
@@ -225,3 +228,410 @@ def test_enviar_at_the_top_lets_this_text_pass(bench: Bench) -> None:
 def test_a_digit_after_the_sign_is_no_order(bench: Bench) -> None:
     answer(bench, opened(bench), "#1 revise la bolsa\n#2 mándenos la foto")
     assert "#1 revise la bolsa" in bench.letters("answer")[0].text
+
+
+# -- trust ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_our_token_nothing_is_done_and_the_registered_address_is_asked(bench: Bench) -> None:
+    opened(bench)
+    claims = eml(ANA, f"Re: [{ONE}] Café", "#resolver\n\nYa está.", "<x1@afuera.test>")
+    assert bench.take(claims, later(5))["state"] == "done"
+    assert (to_customers(bench)[1:], state(bench)) == ([], "new")
+    (question,) = bench.letters("challenge")
+    assert (question.to, question.mail["Auto-Submitted"]) == ("ana@lohas.test", "auto-replied")
+    assert bench.messages(ONE)[-1]["verified"] == 0
+    answer(bench, question, "#confirmar", minutes=9)
+    assert "Ya está." in bench.letters("resolved")[0].text
+    assert state(bench) == "resolved"
+    answer(bench, question, "#confirmar", minutes=12)
+    assert len(bench.letters("resolved")) == 1
+
+
+NOT_CONFIRMED = [
+    ("too late", "#confirmar", ANA, 60 * 24 * 2 + 9, {}),
+    ("somebody else's From", "#confirmar", LUZ, 9, {}),
+    ("a stranger", "#confirmar", DIEGO, 9, {}),
+    ("an autoresponder", "#confirmar", ANA, 9, {"Auto_Submitted": "auto-replied"}),
+    ("another word", "sí, fui yo", ANA, 9, {}),
+    ("without the token", "#confirmar", ANA, 9, {"In_Reply_To": "", "References": ""}),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "text", "sender", "minutes", "headers"), NOT_CONFIRMED, ids=[case for case, *_ in NOT_CONFIRMED]
+)
+def test_not_confirmed(
+    bench: Bench, case: str, text: str, sender: str, minutes: float, headers: dict[str, str]
+) -> None:
+    opened(bench)
+    bench.take(eml(ANA, f"Re: [{ONE}] Café", "#resolver\n\nYa está.", "<x1@afuera.test>"), later(5))
+    answer(bench, bench.letters("challenge")[0], text, sender, minutes, **headers)
+    assert (bench.letters("resolved"), state(bench)) == ([], "new")
+
+
+NOT_AN_AGENT = [
+    ("a notification forwarded to the customer", CLARA),
+    ("a notification forwarded outside", "Juan <juan@afuera.test>"),
+    ("another agent's notification", LUZ),
+]
+
+
+@pytest.mark.parametrize(("case", "sender"), NOT_AN_AGENT, ids=[case for case, _ in NOT_AN_AGENT])
+def test_a_token_in_other_hands_gives_no_orders(bench: Bench, case: str, sender: str) -> None:
+    answer(bench, opened(bench), "#cerrar", sender)
+    assert state(bench) == "new"
+    assert bench.letters("answer") == []
+
+
+def test_whoever_has_left_changes_nothing_and_the_owner_hears(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "desk.db")
+    told = opened(bench)
+    bench.close()
+    left = replace(POLICY, agents=tuple(a for a in POLICY.agents if a.address == "luz@lohas.test"), levels=())
+    bench = Bench(tmp_path / "desk.db", Desk(left, DESK.calendar))
+    with bench.store.transaction():
+        bench.store._run("UPDATE ticket SET owner = 'luz@lohas.test'")
+    answer(bench, told, "Le enviamos otra.")
+    assert to_customers(bench)[1:] == []
+    assert bench.letters("alarm")[0].to == "luz@lohas.test"
+    assert "former_colleague_wrote" in events(bench)
+    bench.close()
+
+
+def test_with_a_trusted_server_its_word_is_the_third_key(tmp_path: Path) -> None:
+    desk = Desk(replace(POLICY, trusted_authserv_ids=("mx.lohas.test",)), DESK.calendar)
+    bench = Bench(tmp_path / "desk.db", desk)
+    told = opened(bench)
+    answer(bench, told, "Le enviamos otra.")
+    assert (bench.letters("answer"), len(bench.letters("challenge"))) == ([], 1)
+    passes = "mx.lohas.test; dkim=pass header.d=lohas.test; dmarc=pass header.from=lohas.test"
+    answer(bench, told, "Le enviamos la otra bolsa.", minutes=8, Authentication_Results=passes)
+    assert len(bench.letters("answer")) == 1
+    bench.close()
+
+
+def test_exchange_says_internal(tmp_path: Path) -> None:
+    desk = Desk(replace(POLICY, exchange_internal_is_authenticated=True), DESK.calendar)
+    bench = Bench(tmp_path / "desk.db", desk)
+    told = opened(bench)
+    answer(bench, told, "Le enviamos otra.", X_MS_Exchange_Organization_AuthAs="Anonymous")
+    assert bench.letters("answer") == []
+    answer(bench, told, "Le enviamos la otra.", minutes=8, X_MS_Exchange_Organization_AuthAs="Internal")
+    assert len(bench.letters("answer")) == 1
+    bench.close()
+
+
+def test_an_agents_out_of_office_reaches_nobody(bench: Bench) -> None:
+    told = opened(bench)
+    count = len(bench.letters())
+    answer(bench, told, "Estoy de vacaciones.", subject=f"Respuesta automática: {told.mail['Subject']}")
+    answer(bench, told, "Estoy de vacaciones.", Auto_Submitted="auto-replied")
+    assert (len(bench.letters()), state(bench)) == (count, "new")
+
+
+def test_an_autoresponder_that_nobody_recognises_ends(bench: Bench) -> None:
+    """FreeScout #4806. It answers each letter of ours with new words."""
+    opened(bench)
+    answered = 0
+    for minute in range(1, 300):
+        mine = [one for one in bench.letters() if one.to == "ana@lohas.test"]
+        if len(mine) == answered:
+            break
+        answer(bench, mine[answered], f"Hoy no puedo leerlo {minute}", minutes=minute)
+        answered += 1
+    assert answered < 20
+
+
+def test_a_second_address_and_a_level_count_too(bench: Bench) -> None:
+    told = opened(bench, text="Mi hija está en urgencias, intoxicada por el café.")
+    assert told.to == "coordinacion@lohas.test"
+    answer(bench, told, "La llamamos ya.", "Coordinación <coordinacion@lohas.test>", minutes=2)
+    assert bench.letters("answer")[0].mail["From"] == "Lohas Beans SAS BIC <info@lohas.test>"
+    answer(bench, bench.letters("notification")[0], "#nota\nLlamé.", "Ana <ana.ruiz@casa.test>", minutes=3)
+    assert bench.messages(ONE)[-1]["text"] == "Llamé."
+
+
+def test_whoever_gets_alarms_never_becomes_a_customer(bench: Bench) -> None:
+    for number in range(POLICY.acknowledgements_per_sender_per_day + 1):
+        bench.take(eml(text=f"texto {number}", message_id=f"<m{number}@correo.test>"), later(number))
+    (alarm,) = bench.letters("alarm")
+    count = len(bench.letters())
+    answer(bench, alarm, "#cerrar\n\nGracias, ya lo vi.", "sistemas@lohas.test", minutes=30)
+    assert len(bench.letters()) == count
+
+
+def events(bench: Bench) -> list[str]:
+    return [row["event"] for row in bench.rows("SELECT event FROM ticket_event ORDER BY id")]
+
+
+# -- the customer in copy, buttons, digests ------------------------------------------------------------------------
+
+
+def test_the_customer_had_it_already(bench: Bench) -> None:
+    answer(bench, opened(bench), "Le enviamos otra.", Cc="clara@correo.test")
+    assert (to_customers(bench)[1:], state(bench)) == ([], "open")
+    assert bench.messages(ONE)[-1]["direction"] == "out"
+    assert "no se envió otra vez" in transcript(bench)
+
+
+def test_the_customer_had_it_already_but_nobody_vouches_for_the_writer(bench: Bench) -> None:
+    opened(bench)
+    bench.take(eml(ANA, f"Re: [{ONE}]", "Le enviamos otra.", "<x1@lohas.test>", Cc="clara@correo.test"), later(5))
+    assert [row["direction"] for row in bench.messages(ONE)] == ["in", "out", "note"]
+    assert (state(bench), bench.letters("challenge")) == ("new", [])
+
+
+def test_a_button_needs_no_thread_and_its_token_is_cut(bench: Bench) -> None:
+    told = opened(bench)
+    token = told.mail["X-PQR-Letter"]
+    subject = f"{told.mail['Subject']} (pqr.{token})"
+    assert f"pqr.{token}" in told.mail.as_string().replace("=\n", "").replace("%20", " ")
+    bench.take(eml(ANA, subject, "#tomar\n#nota\nYa la llamo.", "<b1@lohas.test>"), later(5))
+    note = bench.messages(ONE)[-1]
+    assert (note["text"], token in note["subject"]) == ("Ya la llamo.", False)
+    bench.take(eml(ANA, subject, "Le enviamos otra.", "<b2@lohas.test>"), later(6))
+    (letter,) = bench.letters("answer")
+    assert token not in letter.mail.as_string()
+
+
+def test_a_subject_that_names_another_case_holds(bench: Bench) -> None:
+    told = opened(bench)
+    bench.take(eml(DIEGO, "Otra cosa", ASKS, "<d1@otro.test>"), later(1))
+    answer(bench, told, "Le enviamos otra.", subject=f"Re: [{TWO}] Otra cosa")
+    assert bench.letters("answer") == []
+    assert f"el asunto nombra {TWO}" in transcript(bench)
+
+
+# -- orders --------------------------------------------------------------------------------------------------------
+
+ORDERS: list[tuple[str, dict[str, Any], str]] = [
+    ("#resolver", {"state": "resolved"}, "no ha recibido ninguna respuesta"),
+    ("#Resuelto.", {"state": "resolved"}, "quedó resuelto"),
+    ("#CERRAR", {"state": "closed"}, "quedó cerrado"),
+    ("#cerrar\n#reabrir", {"state": "open"}, "quedó abierto otra vez"),
+    ("#reabrir", {"state": "new"}, "ya estaba abierto"),
+    ("#tipo queja", {"type": "queja", "due_on": "2026-06-24"}, "es de tipo queja"),
+    ("#tipo felicitación", {"type": "felicitacion", "due_on": "2026-06-09"}, "martes 9 de junio"),
+    ("#tipo habeas data", {"type": "reclamo"}, "los tipos son"),
+    ("#tipo habeas_data\n#tipo reclamo", {"type": "reclamo", "due_on": "2026-06-24"}, "es de tipo reclamo"),
+    ("#urgente", {"urgent": 1}, "coordinacion@lohas.test"),
+    ("#urgente\n#normal", {"urgent": 0}, "ya no es urgente"),
+    ("#asignar luz", {"owner": "luz@lohas.test"}, "a cargo de Luz Mora"),
+    ("#asignar LUZ@lohas.test", {"owner": "luz@lohas.test"}, "a cargo de Luz Mora"),
+    ("#asignar nadie", {"owner": "ana@lohas.test"}, "no hay un único agente"),
+    ("#tomar", {"owner": "ana@lohas.test"}, "ya estaba a cargo"),
+    ("#soltar", {"owner": "luz@lohas.test"}, "a cargo de Luz Mora"),
+    ("#escalar pide gerente", {"level": 2}, "nivel 2 (Coordinación)"),
+    ("#escalar", {"level": 1}, "falta el motivo"),
+    ("#escalar a\n#escalar b\n#escalar c", {"level": 1}, "nivel más alto"),
+    ("#tipo queja\n#prorrogar 2026-07-07 llega el lote", {"due_on": "2026-07-07", "extension_days": 8}, "se le avisó"),
+    ("#tipo queja\n#prorrogar 7/7/2026 llega el lote", {"due_on": "2026-07-07"}, "se le avisó"),
+    ("#tipo queja\n#prorrogar 2026-07-07", {"extension_days": 0, "type": "reclamo"}, "falta el motivo"),
+    ("#tipo queja\n#prorrogar 2026-07-04 porque sí", {"extension_days": 0}, "no es día hábil"),
+    ("#tipo queja\n#prorrogar 2026-06-23 porque sí", {"extension_days": 0}, "no es posterior"),
+    ("#tipo queja\n#prorrogar 2026-07-31 porque sí", {"extension_days": 0}, "se admiten 15"),
+    ("#tipo queja\n#prorrogar 2026-13-31 porque sí", {"extension_days": 0}, "no es una fecha"),
+    ("#prorrogar 2026-07-07 llega el lote", {"due_on": "2026-06-24"}, "no admite prórroga"),
+    ("#cliente diego@otro.test Diego Paz", {"customer": "diego@otro.test", "acknowledged_at": None}, "#acusar"),
+    ("#cliente diego", {"customer": "clara@correo.test"}, "no es una dirección"),
+    ("#spam", {"state": "closed"}, "correo basura"),
+    ("#acusar", {"state": "new"}, "ya está por salir"),
+    ("#nota", {"state": "new"}, "escriba el texto"),
+    ("#unir", {"state": "new"}, "escriba el otro radicado"),
+    (f"#unir {ONE}", {"state": "new"}, "ya es este mismo caso"),
+    ("#unir PQR-2026-77", {"state": "new"}, "no existe el caso PQR-2026-000077"),
+    ("#separar", {"state": "new"}, "un solo correo"),
+    ("#cc nadie", {"state": "new"}, "escriba las direcciones"),
+    ("#cc +info@lohas.test", {"state": "new"}, "dirección de la oficina"),
+    ("#abrir 99", {"state": "new"}, "no existe"),
+    ("#ausente mañana", {"state": "new"}, "desde y hasta"),
+    ("#resolve", {"state": "resolved"}, "quedó resuelto"),
+    ("#confirmar", {"state": "new"}, "no hay nada que confirmar"),
+    ("#enviar", {"state": "new"}, "no hay nada retenido"),
+    ("#resolver ya", {"state": "new"}, "va sola en su línea"),
+]
+
+
+@pytest.mark.parametrize(("text", "after", "said"), ORDERS, ids=[text.replace("\n", " ") for text, _, _ in ORDERS])
+def test_an_order(bench: Bench, text: str, after: dict[str, Any], said: str) -> None:
+    """A mail of orders alone sends the customer nothing but what the order itself is about."""
+    told = opened(bench)
+    answer(bench, told, text)
+    ticket = bench.tickets()[0]
+    assert {name: ticket[name] for name in after} == after
+    assert said in transcript(bench), transcript(bench)
+    if "prorrogar" not in text:
+        assert len(to_customers(bench)) == 1
+
+
+def test_an_order_with_text_below_answers_and_does(bench: Bench) -> None:
+    answer(bench, opened(bench), "#resolver\n#urgente\n\nLe devolvimos el dinero.")
+    assert "Le devolvimos el dinero." in bench.letters("resolved")[0].text
+    assert (state(bench), bench.tickets()[0]["urgent"]) == ("resolved", 1)
+
+
+def test_an_order_names_its_case(bench: Bench) -> None:
+    told = opened(bench)
+    bench.take(eml(DIEGO, "Otra cosa", ASKS, "<d1@otro.test>"), later(1))
+    answer(bench, told, f"#cerrar [{TWO}]")
+    assert (state(bench, ONE), state(bench, TWO)) == ("new", "closed")
+
+
+def test_waiting_pauses_the_term_and_the_customers_word_ends_it(tmp_path: Path) -> None:
+    """colombia.md: received 1 September, asked on the 7th, completed on the 21st, due on 6 October."""
+    bench = Bench(tmp_path / "desk.db")
+    at = datetime(2026, 9, 1, 15, 0, tzinfo=NOW.tzinfo)
+    bench.take(eml(subject="Solicitud de cotización", text="Solicito una cotización para 20 kilos."), at)
+    told = bench.letters("notification")[0]
+    reply = {"In_Reply_To": told.mail["Message-ID"], "message_id": "<a1@lohas.test>"}
+    bench.take(eml(ANA, f"Re: [{ONE}]", "#tipo solicitud\n#esperar\n\n¿A qué ciudad?", **reply), at + timedelta(days=6))
+    assert state(bench) == "waiting"
+    (question,) = bench.letters("request_for_information")
+    assert "¿A qué ciudad?" in question.text
+    assert "7 de octubre" in question.text
+    bench.take(eml(subject=f"Re: [{ONE}]", text="A Cali.", message_id="<c2@x>"), at + timedelta(days=20))
+    assert (state(bench), bench.tickets()[0]["due_on"]) == ("open", "2026-10-06")
+    bench.close()
+
+
+def test_merged_cases_go_on_under_one_number(bench: Bench) -> None:
+    opened(bench)
+    told = opened(bench, text="Otra vez lo mismo: llegó vencido, exijo mi dinero.", subject="Café otra vez")
+    answer(bench, told, f"#unir {ONE}", LUZ)
+    assert (state(bench, TWO), state(bench, ONE)) == ("closed", "new")
+    assert bench.letters("merged")[0].to == "clara@correo.test"
+    later_mail = eml(subject=f"Re: [{TWO}] Café otra vez", text="¿Qué pasó?", message_id="<c9@x>")
+    assert bench.take(later_mail, later(30))["reference"] == ONE
+    answer(bench, bench.letters("notification")[-1], "Ya va en camino.", minutes=40)
+    assert bench.letters("answer")[0].mail["Subject"].startswith(f"[{ONE}]")
+
+
+def test_a_merged_case_never_mixes_two_customers(bench: Bench) -> None:
+    opened(bench)
+    bench.take(eml(DIEGO, "Otra cosa", ASKS, "<d1@otro.test>"), later(1))
+    answer(bench, bench.letters("notification")[-1], f"#unir {ONE}", LUZ)
+    assert "otro cliente" in transcript(bench)
+    assert state(bench, TWO) == "new"
+
+
+def test_a_mail_is_split_off_into_a_case_of_its_own(bench: Bench) -> None:
+    opened(bench)
+    bench.take(eml(subject=f"Re: [{ONE}]", text="Además quiero una cotización.", message_id="<c2@x>"), later(2))
+    answer(bench, bench.letters("notification")[-1], "#separar")
+    assert [row["text"] for row in bench.messages(TWO) if row["direction"] == "in"] == ["Además quiero una cotización."]
+    assert len([one for one in to_customers(bench) if one.reference == TWO]) == 1
+    again = eml(subject="gracias", text="ok", message_id="<c3@x>", In_Reply_To="<c2@x>")
+    assert bench.take(again, later(20))["reference"] == TWO
+
+
+def test_a_telephone_call_becomes_a_case_with_its_constancia(bench: Bench) -> None:
+    told = opened(bench)
+    answer(bench, told, "#registrar diego@otro.test Diego Paz\n\nLlamó porque el café le llegó roto. Exige otro.",
+           subject="llamada")  # fmt: skip
+    ticket = bench.tickets()[1]
+    assert (ticket["customer"], ticket["owner"], ticket["type"]) == ("diego@otro.test", "ana@lohas.test", "reclamo")
+    (receipt,) = bench.letters("phone_receipt")
+    assert receipt.to == "diego@otro.test"
+    assert TWO in receipt.text
+    assert "Ana Ruiz" in receipt.text
+    assert TWO in transcript(bench)
+    assert len(to_customers(bench)) == 2
+
+
+FORWARD = """#registrar
+
+Me llegó esto al correo personal.
+
+---------- Forwarded message ---------
+De: Diego Paz <diego@otro.test>
+Date: lun, 1 jun 2026 a las 9:00
+Subject: Molienda
+To: <ana@lohas.test>
+
+¿Qué molienda sirve para una greca?
+"""
+
+
+def test_a_forwarded_mail_becomes_its_writers_case(bench: Bench) -> None:
+    answer(bench, opened(bench), FORWARD, subject="Fwd: Molienda")
+    ticket = bench.tickets()[1]
+    assert (ticket["customer"], ticket["subject"]) == ("diego@otro.test", "Molienda")
+    assert [(row["direction"], row["text"]) for row in bench.messages(TWO)][:2] == [
+        ("in", "¿Qué molienda sirve para una greca?"),
+        ("note", "Me llegó esto al correo personal."),
+    ]
+    assert [str(one) for one in to_customers(bench)][1:] == ["acknowledgement>diego@otro.test"]
+
+
+def test_a_mail_attached_as_it_was_is_surer_than_one_quoted(bench: Bench) -> None:
+    told = opened(bench)
+    inner = eml(DIEGO, "Molienda", ASKS, "<d1@otro.test>")
+    outer = eml(ANA, "Fwd", "#registrar", "<a1@lohas.test>", In_Reply_To=told.mail["Message-ID"])
+    boundary = b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    head = outer.split(b"\r\n\r\n")[0].replace(b"MIME-Version: 1.0\r\n", b"")
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-"))
+    raw = head + b"\r\n" + boundary + b"--b\r\nContent-Type: text/plain\r\n\r\n#registrar\r\n--b\r\n"
+    raw += b"Content-Type: message/rfc822\r\n\r\n" + inner + b"\r\n--b--\r\n"
+    bench.take(raw, later(5))
+    assert bench.tickets()[1]["customer"] == "diego@otro.test"
+    assert bench.messages(TWO)[0]["message_id"] == "<d1@otro.test>"
+
+
+def test_a_set_aside_mail_is_opened_after_all(bench: Bench) -> None:
+    told = opened(bench)
+    aside = bench.take(eml(DIEGO, "Boletín", ASKS, "<d1@otro.test>", Precedence="bulk"), later(1))
+    answer(bench, told, f"#abrir {aside['id']}")
+    bench.work(later(6))
+    assert bench.tickets()[1]["customer"] == "diego@otro.test"
+
+
+def test_a_withheld_acknowledgement_goes_when_an_agent_says_so(tmp_path: Path) -> None:
+    desk = Desk(replace(POLICY, trusted_authserv_ids=("mx.lohas.test",)), DESK.calendar)
+    bench = Bench(tmp_path / "desk.db", desk)
+    told = opened(bench, Authentication_Results="mx.lohas.test; dmarc=fail (p=reject) header.from=correo.test")
+    assert to_customers(bench) == []
+    passes = "mx.lohas.test; dmarc=pass header.from=lohas.test"
+    answer(bench, told, "#acusar", Authentication_Results=passes)
+    assert [str(one) for one in to_customers(bench)] == ["acknowledgement>clara@correo.test"]
+    bench.close()
+
+
+# -- lookups, the morning, the same mail twice ---------------------------------------------------------------------
+
+
+def test_lookups_are_answered_by_mail(bench: Bench) -> None:
+    told = opened(bench)
+    bench.take(eml(DIEGO, "Otra cosa", ASKS, "<d1@otro.test>"), later(1))
+    answer(bench, told, f"#lista\n#ver {TWO}\n#buscar greca\n#historial clara@correo.test\n#ayuda")
+    text = transcript(bench)
+    for words in (f"{ONE} · Café vencido", ASKS, "Casos con “greca”", "Casos de clara@correo.test", "#prorrogar"):
+        assert words in text
+    assert len(to_customers(bench)) == 2
+
+
+def test_lookups_are_for_colleagues_only(bench: Bench) -> None:
+    opened(bench)
+    bench.take(eml(text=f"#ver {ONE}\n#ayuda", message_id="<c2@x>", subject=f"[{ONE}]"), later(1))
+    assert bench.letters("transcript") == []
+
+
+def test_the_same_mail_twice_orders_once(bench: Bench) -> None:
+    told = opened(bench)
+    mail = eml(ANA, f"Re: [{ONE}]", "#escalar pide gerente", "<a1@lohas.test>", In_Reply_To=told.mail["Message-ID"])
+    bench.take(mail, later(5))
+    again = bench.take(mail, later(6))
+    assert again["reason"].startswith("duplicate")
+    assert (bench.tickets()[0]["level"], len(bench.letters("transcript"))) == (2, 1)
+
+
+def test_who_is_away_gets_no_new_case_and_urgent_ones_pass_on(bench: Bench) -> None:
+    told = opened(bench, text="Mi hija está en urgencias, intoxicada por el café.")
+    answer(bench, bench.letters("notification")[0], "#ausente 2026-06-01..2026-06-05")
+    assert told.to == "coordinacion@lohas.test"
+    assert bench.tickets()[0]["owner"] == "luz@lohas.test"
+    for number in range(3):
+        bench.take(eml(DIEGO, "Otra cosa", f"{ASKS} {number}", f"<d{number}@otro.test>"), later(10 + number))
+    assert {ticket["owner"] for ticket in bench.tickets()} == {"luz@lohas.test"}
+    bench.take(eml(DIEGO, "Otra", ASKS, "<d9@otro.test>"), NOW + timedelta(days=5))
+    assert bench.tickets()[-1]["owner"] == "ana@lohas.test"

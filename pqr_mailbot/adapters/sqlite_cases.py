@@ -11,7 +11,7 @@ from typing import Any
 from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.letter_mail import own_words
 from pqr_mailbot.adapters.sqlite_store import Store, instant, stamp
-from pqr_mailbot.domain.casework import CaseFile, Found, HeldMail, Incoming, Words
+from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Words
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 
 WORDS = 200  # messages of a case that are looked at, the latest
@@ -119,12 +119,13 @@ class Cases:
 
     # -- lookups ---------------------------------------------------------------------------------------------------
 
-    def owned_by(self, addresses: Iterable[str]) -> tuple[Found, ...]:
-        """The open cases of a colleague, the most pressing first."""
+    def owned_by(self, addresses: Iterable[str], before: datetime | None = None) -> tuple[Found, ...]:
+        """The open cases of a colleague, the most pressing first; those opened before an instant."""
         return self._found(
-            f"{_FOUND} WHERE owner IN (SELECT value FROM json_each(?)) AND {_LIVE} ORDER BY due_on, id",
-            json.dumps(list(addresses)),
-        )
+            f"""{_FOUND} WHERE owner IN (SELECT value FROM json_each(?)) AND {_LIVE}
+            AND (?2 IS NULL OR opened_at < ?2) ORDER BY due_on, id""",
+            json.dumps(list(addresses)), stamp(before) if before else None,
+        )  # fmt: skip
 
     def of_customer(self, address: str) -> tuple[Found, ...]:
         """Every case of a customer, the newest first."""
@@ -135,14 +136,15 @@ class Cases:
         words = " ".join('"' + word.replace('"', '""').replace("\0", "") + '"' for word in text.split())
         if not words:
             return ()
-        return self._found(
+        found = self._found(
             f"""SELECT ticket.reference, ticket.subject, customer, ticket.state, due_on, urgent,
                 snippet(message_fts, -1, '', '', '…', 12) AS snippet
             FROM message_fts JOIN message ON message.id = message_fts.rowid
             JOIN ticket ON ticket.reference = message.reference
-            WHERE message_fts MATCH ? GROUP BY ticket.reference ORDER BY ticket.id DESC LIMIT {LISTED}""",
+            WHERE message_fts MATCH ? ORDER BY message.id DESC LIMIT {4 * LISTED}""",
             words,
         )
+        return tuple({one.reference: one for one in reversed(found)}.values())[::-1][:LISTED]
 
     def _found(self, sql: str, *values: object) -> tuple[Found, ...]:
         return tuple(_found(row) for row in self.store._all(sql, *values))
@@ -179,19 +181,17 @@ class Cases:
 
     # -- the morning -----------------------------------------------------------------------------------------------
 
-    def owners(self) -> list[str]:
-        """Who has open cases."""
-        rows = self.store._all(f"SELECT DISTINCT owner FROM ticket WHERE owner IS NOT NULL AND {_LIVE} ORDER BY owner")
-        return [row["owner"] for row in rows]
-
-    def set_aside(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    def set_aside(self, since: datetime, until: datetime) -> list[Aside]:
         """Machines' mail that was kept apart in a stretch of time, the newest first; what we sent ourselves is none."""
         rows = self.store._all(
             """SELECT id, received_at, sender, subject, verdict FROM inbound WHERE state = 'set_aside'
             AND verdict <> 'own' AND stored_at > ? AND stored_at <= ? ORDER BY id DESC""",
             stamp(since), stamp(until),
         )  # fmt: skip
-        return [{**row, "received_at": instant(row["received_at"])} for row in rows]
+        return [
+            Aside(row["id"], instant(row["received_at"]), row["sender"] or "", row["subject"] or "", row["verdict"])
+            for row in rows
+        ]
 
 
 def _found(row: dict[str, Any]) -> Found:

@@ -682,6 +682,14 @@ class Store:
         )
         return done.rowcount == 1
 
+    def fired(self, about: str, rule: str, cycle: str) -> bool:
+        sql = "SELECT 1 AS yes FROM fired WHERE about = ? AND rule = ? AND cycle = ?"
+        return self._first(sql, about, rule, cycle) is not None
+
+    def last_fired(self, about: str, rule: str) -> datetime | None:
+        row = self._one("SELECT max(at) AS at FROM fired WHERE about = ? AND rule = ?", about, rule)
+        return _maybe(row["at"])
+
     def record_message(self, message: RecordMessage, inbound_id: int | None) -> None:
         self._insert(
             "message",

@@ -19,7 +19,7 @@ import zstandard
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
-from pqr_mailbot.domain.business_days import BusinessCalendar, local_day
+from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.model import State
 
 Row = dict[str, Any]
@@ -139,20 +139,33 @@ class Views:
 
     def _deadline(self, row: Row, today: date) -> Row:
         """Counted anew from the receipt, with the holidays it skipped."""
-        term = self._calendar.term(local_day(instant(row["opened_at"]), self._zone), row["business_days"])
+        days = row["business_days"] + row["extension_days"]
+        term = self._calendar.term(local_day(instant(row["opened_at"]), self._zone), days, self._pauses(row))
         due_on = date.fromisoformat(row["due_on"])
         return {
             "due_on": row["due_on"],
-            "business_days": row["business_days"],
+            "business_days": days,
             "days_left": self._calendar.days_left(today, due_on),
             "skipped": [{"date": day.date.isoformat(), "name": day.name} for day in term.skipped],
         }
 
+    def _pauses(self, row: Row) -> list[Pause]:
+        rows = self._all("SELECT asked_on, completed_on FROM pause WHERE reference = ?", row["reference"])
+        return [
+            Pause(date.fromisoformat(one["asked_on"]), date.fromisoformat(one["completed_on"]))
+            for one in rows
+            if one["completed_on"]
+        ]
+
     def _messages(self, reference: str) -> list[Row]:
+        """The conversation, with that of the cases merged into this one."""
         return self._all(
-            """SELECT message.*, outbox.sent_at AS left_at
+            """WITH RECURSIVE names (reference) AS (
+                SELECT ? UNION SELECT ticket.reference FROM ticket JOIN names ON merged_into = names.reference
+            )
+            SELECT message.*, outbox.sent_at AS left_at
             FROM message LEFT JOIN outbox ON outbox.id = message.outbox_id
-            WHERE message.reference = ? ORDER BY message.id""",
+            WHERE message.reference IN (SELECT reference FROM names) ORDER BY message.id""",
             reference,
         )
 

@@ -93,6 +93,17 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A machine's mail that was kept apart."""
+
+    id: int
+    received_at: datetime
+    sender: str
+    subject: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """What became of one order, a line of the transcript; Spanish."""
 

@@ -33,6 +33,7 @@ class Command:
     names_case: bool = False
     takes_text: bool = False
     button: bool = False
+    example: str = ""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -50,30 +51,40 @@ COMMANDS: tuple[Command, ...] = (
     Command("esperar", ("wait", "pendiente"), "",
             "envía su texto como solicitud de información; el plazo se suspende si la ley lo permite", button=True),
     Command("prorrogar", ("prorroga", "extend", "ampliar"), "FECHA MOTIVO",
-            "avisa al cliente la nueva fecha y el motivo"),
-    Command("asignar", ("assign",), "PERSONA", "pasa el caso a otro agente (dirección o nombre)"),
+            "avisa al cliente la nueva fecha y el motivo",
+            example="#prorrogar 2026-07-07 esperamos el informe del laboratorio"),
+    Command("asignar", ("assign",), "PERSONA", "pasa el caso a otro agente (dirección o nombre)",
+            example="#asignar Luz Mora"),
     Command("tomar", ("take", "mio"), "", "usted queda a cargo del caso", button=True),
     Command("soltar", ("release",), "", "devuelve el caso: pasa al siguiente agente"),
-    Command("escalar", ("escalate",), "MOTIVO", "pasa el caso al nivel superior", button=True),
-    Command("tipo", ("type",), "TIPO", "corrige el tipo y recalcula la fecha desde el recibo"),
+    Command("escalar", ("escalate",), "MOTIVO", "pasa el caso al nivel superior", button=True,
+            example="#escalar pide hablar con un superior"),
+    Command("tipo", ("type",), "TIPO", "corrige el tipo y recalcula la fecha desde el recibo",
+            example="#tipo queja"),
     Command("urgente", ("urgent",), "", "marca el caso como urgente y avisa al nivel 2"),
     Command("normal", (), "", "quita la marca de urgente"),
-    Command("unir", ("merge",), "RADICADO", "este caso sigue dentro de otro del mismo cliente", names_case=True),
+    Command("unir", ("merge",), "RADICADO", "este caso sigue dentro de otro del mismo cliente", names_case=True,
+            example="#unir PQR-2026-000123"),
     Command("vincular", ("link", "enlazar"), "RADICADO", "enlaza dos casos; cada uno sigue aparte", names_case=True),
     Command("separar", ("split",), "", "el último correo del cliente pasa a un caso nuevo, enlazado"),
-    Command("cc", ("copia",), "+DIRECCIÓN -DIRECCIÓN", "agrega o quita a quienes participan en el caso"),
-    Command("cliente", ("customer",), "DIRECCIÓN", "cambia el cliente del caso"),
+    Command("cc", ("copia",), "+DIRECCIÓN -DIRECCIÓN", "agrega o quita a quienes participan en el caso",
+            example="#cc +esposo@correo.com -antes@correo.com"),
+    Command("cliente", ("customer",), "DIRECCIÓN", "cambia el cliente del caso",
+            example="#cliente clara@correo.com Clara Gómez"),
     Command("registrar", ("register",), "DIRECCIÓN NOMBRE", "abre un caso por una llamada (su texto es lo que dijo el "
-            "cliente) o por un correo reenviado, y le envía la constancia", about_case=False, takes_text=True),
+            "cliente) o por un correo reenviado, y le envía la constancia", about_case=False, takes_text=True,
+            example="#registrar clara@correo.com Clara Gómez"),
     Command("acusar", ("acknowledge",), "", "envía el acuse de recibo que estaba retenido"),
     Command("spam", (), "", "cierra el caso sin escribirle a nadie"),
     Command("abrir", ("open",), "NÚMERO", "procesa un correo apartado como si fuera de una persona", about_case=False),
     Command("ausente", ("away", "ausencia"), "DESDE..HASTA",
             "no recibe casos nuevos esos días; los urgentes pasan a otro agente. “#ausente no” lo deja sin efecto",
-            about_case=False),
+            about_case=False,
+            example="#ausente 2026-12-20..2027-01-05"),
     Command("ver", ("show",), "RADICADO", "muestra un caso", about_case=False, lookup=True, names_case=True),
     Command("lista", ("list",), "", "muestra sus casos abiertos", about_case=False, lookup=True),
-    Command("buscar", ("search",), "TEXTO", "busca en todas las conversaciones", about_case=False, lookup=True),
+    Command("buscar", ("search",), "TEXTO", "busca en todas las conversaciones", about_case=False, lookup=True,
+            example="#buscar molienda gruesa"),
     Command("historial", ("history",), "DIRECCIÓN", "muestra los casos de un cliente", about_case=False, lookup=True),
     Command("enviar", ("send",), "", "envía lo que quedó retenido, o este texto sin más revisión", about_case=False),
     Command("confirmar", ("confirm",), "", "confirma que usted escribió el correo que no pudimos comprobar",
@@ -190,7 +201,7 @@ _BY_WORD = {folded(word): command for command in COMMANDS for word in command.wo
 def shown(commands: Sequence[Command] = COMMANDS) -> list[dict[str, object]]:
     """The table as letters show it."""
     return [
-        {"order": f"#{c.name}", "arguments": c.arguments, "help": c.help, "button": c.button}
+        {"order": f"#{c.name}", "arguments": c.arguments, "help": c.help, "button": c.button, "example": c.example}
         for c in commands
         if c.name != "confirmar"
     ]

@@ -114,6 +114,8 @@ def _is_customer_of(author: Address, ticket: Ticket | None) -> bool:
 
 def _of_colleague(author: Address, real: Sequence[Clue], policy: Policy) -> Clue | None:
     """The clue that is a letter of ours to this very colleague, at any of their addresses."""
+    if not policy.is_staff(author.address):
+        return None
     agent = policy.colleague(author.address)
     addresses = agent.addresses if agent else {author.address}
     return next((clue for clue in real if clue.internal and clue.sent_to in addresses), None)

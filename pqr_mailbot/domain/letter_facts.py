@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, likely_address
 from pqr_mailbot.domain.business_days import local_day
-from pqr_mailbot.domain.casework import AgentMail, CaseFile, Found, Said
+from pqr_mailbot.domain.casework import AgentMail, Aside, CaseFile, Found, Said
 from pqr_mailbot.domain.commands import shown
 from pqr_mailbot.domain.effects import Facts, OpenTicket
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
@@ -20,6 +20,7 @@ from pqr_mailbot.domain.spanish import STATES, long_date
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
 ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
 SENT_SHOWN = 300  # characters of an answer in its transcript
+MACHINES_SHOWN = 20  # machines' mails in a digest
 WORDS_SHOWN, QUOTE_SHOWN = 20, 2_000  # messages of a case in a lookup, and characters of each
 
 
@@ -192,7 +193,7 @@ def transcript(
     lines = [{"order": one.order, "said": one.said, "ok": one.ok} for one in said]
     if reached:
         direct = "el cliente ya recibió su correo directamente; quedó en el caso y no se envió otra vez."
-        lines.append({"order": "", "said": direct, "ok": True})
+        lines.append({"order": "Su respuesta", "said": direct, "ok": True})
     return {
         "reference": reference or "",
         "agent_name": mail.proof.agent.name,
@@ -233,6 +234,47 @@ def challenge(mail: AgentMail, ticket: Ticket | None, until: datetime, desk: Des
         "received_hour": received.strftime("%H:%M"),
         "would": would or ["dejar el correo en el caso"],
         "expires_on": local_day(until, zone),
+    }
+
+
+def digest(
+    agent: Agent, mine: Sequence[Found], waiting: Sequence[Found], machines: Sequence[Aside], desk: Desk, today: date
+) -> Facts:
+    """To an agent each business morning: what is theirs, by days left."""
+    zone = desk.policy.office.timezone
+
+    def rows(found: Sequence[Found]) -> list[dict[str, object]]:
+        return [
+            {
+                "reference": one.reference,
+                "subject": one.subject,
+                "customer": one.customer,
+                "state": one.state.value,
+                "due_on": one.due_on,
+                "days_left": desk.calendar.days_left(today, one.due_on),
+                "urgent": one.urgent,
+            }
+            for one in found
+        ]
+
+    example = (*mine, *waiting)
+    return {
+        "agent_name": agent.name,
+        "today": today,
+        "mine": rows(mine),
+        "waiting": rows(waiting),
+        "machines": [
+            {
+                "id": one.id,
+                "received": one.received_at.astimezone(zone).strftime("%Y-%m-%d %H:%M"),
+                "sender": one.sender,
+                "subject": one.subject,
+                "verdict": one.verdict,
+            }
+            for one in machines[:MACHINES_SHOWN]
+        ],
+        "machines_more": max(0, len(machines) - MACHINES_SHOWN),
+        "order_example": f"#ver {example[0].reference}" if example else "#lista",
     }
 
 

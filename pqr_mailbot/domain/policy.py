@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 from zoneinfo import ZoneInfo
 
 
@@ -101,6 +101,7 @@ class Policy:
     closures: Mapping[date, str] = field(default_factory=dict)
     trusted_authserv_ids: tuple[str, ...] = ()  # servers whose Authentication-Results are believed
     exchange_internal_is_authenticated: bool = False
+    office_hours: tuple[time, time] = (time(8), time(17))  # when letters that can wait are sent, office time
 
     def agent_of(self, address: str) -> Agent | None:
         """The agent who writes from this address, if any."""

@@ -16,12 +16,13 @@ from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import CHALLENGE, HELD, AgentMail, Book, CaseFile, Forwarded, HeldMail, Said, prove
 from pqr_mailbot.domain.classify import Lexicon, classify
 from pqr_mailbot.domain.commands import Reading, read
+from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import Effect, ReleaseMail
 from pqr_mailbot.domain.forwarded import inline_forward
 from pqr_mailbot.domain.identify import Clue, Identity
 from pqr_mailbot.domain.leak_guard import addresses_in
 from pqr_mailbot.domain.model import Mail, Ticket
-from pqr_mailbot.domain.orders import Work, carry_out
+from pqr_mailbot.domain.orders import Work, carry_out, pass_on_urgent
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.domain.reply_text import split
@@ -179,6 +180,15 @@ class Colleagues:
 
     def _cases(self, names: Iterable[str]) -> list[Ticket]:
         return [ticket for name in names if (ticket := self.store.case(name))]
+
+    # -- without a mail --------------------------------------------------------------------------------------------
+
+    def pass_on(self, agent: Agent, references: list[str], now: datetime) -> list[Effect]:
+        """The urgent cases of an agent who is away go to whoever is next."""
+        book = Book(cases=self._files(references), queue=self.queue(now))
+        work = Work(Agent(DESK, ""), book, self.desk, now, now)
+        pass_on_urgent(work, agent, references)
+        return work.results()
 
     # -- the command line ------------------------------------------------------------------------------------------
 

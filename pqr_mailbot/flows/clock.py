@@ -1,0 +1,63 @@
+"""What is due by itself: looked up in the store at each round, done once, with the mails and orders of its moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from pqr_mailbot.adapters.sqlite_cases import Cases
+from pqr_mailbot.domain import mornings
+from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.policy import Agent
+from pqr_mailbot.flows.handle import Handler
+
+DIGEST, PASSED_ON, MORNING = "digest", "urgent cases passed on", "morning"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRound:
+    """One round; the rules of what is due are the domain's."""
+
+    handler: Handler
+
+    def run(self, now: datetime) -> int:
+        """Does what is due and was not done. Returns how many letters or cases it touched."""
+        return self._urgent_of_the_away(now) + self._morning(now)
+
+    def _urgent_of_the_away(self, now: datetime) -> int:
+        """On the first day of an absence, whatever the hour: an urgent case does not wait for somebody's return."""
+        store, desk = self.handler.store, self.handler.desk
+        done = 0
+        for address in sorted(store.away(local_day(now, desk.policy.office.timezone))):
+            agent = desk.policy.agent_of(address)
+            urgent = [one.reference for one in Cases(store).owned_by([address]) if one.urgent] if agent else []
+            if agent and urgent:
+                with store.transaction():
+                    effects = self.handler.colleagues().pass_on(agent, urgent, now)
+                    self.handler.applying(now).all(effects)
+                done += len(effects)
+        return done
+
+    def _morning(self, now: datetime) -> int:
+        """The digests, in the first round of office hours of a business day."""
+        store, desk = self.handler.store, self.handler.desk
+        today = mornings.office_day(desk, now)
+        if today is None or store.fired("", MORNING, today.isoformat()):
+            return 0
+        with store.transaction():
+            away = store.away(today)
+            sent = sum(self._digest(agent, today, now) for agent in desk.policy.agents if agent.address not in away)
+            store.fire("", MORNING, today.isoformat(), now)
+        return sent
+
+    def _digest(self, agent: Agent, today: date, now: datetime) -> int:
+        store, desk = self.handler.store, self.handler.desk
+        since = store.last_fired(agent.address, DIGEST) or now - DAY
+        if not store.fire(agent.address, DIGEST, today.isoformat(), now):
+            return 0
+        cases = Cases(store)
+        mine = cases.owned_by(agent.addresses, mornings.opening(desk, today))
+        effects = mornings.digest(agent, mine, cases.set_aside(since, now), desk, now)
+        self.handler.applying(now).all(effects)
+        return len(effects)
