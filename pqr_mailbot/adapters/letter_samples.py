@@ -153,7 +153,7 @@ _LETTERS: Mapping[str, Facts] = {
             }
         ],
         "help": True,
-        "orders": [{**order, "example": ""} for order in _ORDERS],
+        "orders": [{**order, "example": f"{order['order']} PQR-2026-000124"} for order in _ORDERS],
     },
     "challenge": {
         "reference": "PQR-2026-000123",
