@@ -212,6 +212,7 @@ def head(raw: bytes) -> bytes:
         (SCRIPT, {}, "#asignar lucas: NO. No hay nadie con ese nombre"),
         (SCRIPT, {}, "Su respuesta salió para clara@correo.example: Buenos días, doña Clara:"),
         (SCRIPT, {}, "El café que compré llegó vencido. Cómo se trabaja por correo"),
+        (SCRIPT, {}, "#asignar PERSONA pasa el caso a otra persona (#asignar luz)"),
         ("challenge", {}, "Ana Ruiz: llegó un correo a su nombre que no pudimos comprobar. No se hizo nada con él."),
         ("challenge", {"agent_name": ""}, "Llegó un correo a su nombre"),
         ("challenge", {}, "El caso quedaría resuelto."),

@@ -285,15 +285,16 @@ def without_enclosures(raw: bytes, message_id: str = "", token: str = "") -> byt
     text, html = (bytes(part.get_payload(decode=True)).decode().replace("\r\n", "\n") for part in _parts(bodies))
     names = ", ".join(str(part.get_filename(_NO_NAME)) for part in files)
     said = f"No se adjuntaron por su tamaño: {names}; están en el correo original."
+    text, html = _below(_TOP_OF_TEXT, text, f"\n{said}\n"), _below(_TOP_OF_HTML, html, f"\n<p>{escape(said)}</p>")
     head = _CONTENT_TYPE.sub(b"", raw.partition(b"\r\n\r\n")[0] + b"\r\n").decode()
-    words = [head.replace(letter["Message-ID"], message_id or letter["Message-ID"])]
-    words += [_below(_TOP_OF_TEXT, text, f"\n{said}\n"), _below(_TOP_OF_HTML, html, f"\n<p>{escape(said)}</p>")]
+    if message_id:
+        head = head.replace(letter["Message-ID"], message_id)
     if token:
-        words = [part.replace(letter["X-PQR-Letter"], token) for part in words]
+        head, text, html = (part.replace(letter["X-PQR-Letter"], token) for part in (head, text, html))
     message = EmailMessage(policy=_LetterPolicy())
-    _set_words(message, Rendered(words[1], words[2]), token or letter["X-PQR-Letter"])
+    _set_words(message, Rendered(text, html), token or letter["X-PQR-Letter"])
     del message["MIME-Version"]  # it stands in the head
-    return words[0].encode() + message.as_bytes()
+    return head.encode() + message.as_bytes()
 
 
 def _parts(multipart: Message) -> list[Message]:

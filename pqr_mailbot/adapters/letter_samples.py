@@ -63,6 +63,8 @@ _ORDERS = [
     {"order": "#ayuda", "arguments": "", "help": "le envía la lista de todas las órdenes", "button": True},
 ]
 
+_EXAMPLES = {"#prorrogar": "#prorrogar 17/07/2026 falta el análisis", "#asignar": "#asignar luz"}
+
 _HANDED_OVER: Facts = {
     **_PERSON,
     "event": "Caso nuevo",
@@ -153,7 +155,7 @@ _LETTERS: Mapping[str, Facts] = {
             }
         ],
         "help": True,
-        "orders": [{**order, "example": ""} for order in _ORDERS],
+        "orders": [{**order, "example": _EXAMPLES.get(str(order["order"]), "")} for order in _ORDERS],
     },
     "challenge": {
         "reference": "PQR-2026-000123",

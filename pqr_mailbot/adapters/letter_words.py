@@ -118,9 +118,15 @@ def _columns(rows: Sequence[Sequence[str]], colon: str = ":") -> str:
     return "\n".join(_fill(value, f"{label + colon:{width}}", " " * width) for label, value in rows)
 
 
-def _orders_with_help(orders: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
-    """What is typed, and what it does."""
-    return [(f"{row['order']} {row['arguments']}".strip(), row["help"]) for row in orders]
+def _orders_with_help(orders: Sequence[Mapping[str, str]], examples: bool = False) -> list[tuple[str, str]]:
+    """What is typed, and what it does; with an example where there is one that shows more than the order itself."""
+    typed = [f"{row['order']} {row['arguments']}".strip() for row in orders]
+    shown = [row.get("example", "") if examples else "" for row in orders]
+    told = [
+        f"{row['help']} ({example})" if example not in ("", row["order"]) else row["help"]
+        for row, example in zip(orders, shown, strict=True)
+    ]
+    return list(zip(typed, told, strict=True))
 
 
 def _quoted(text: str) -> str:
