@@ -24,8 +24,10 @@ from pqr_mailbot.domain.effects import (
     AssignTicket,
     BounceLetter,
     CloseInbound,
+    ConfirmLetter,
     LinkTickets,
     MoveTicket,
+    NoteAnswer,
     NoteEvent,
     OpenTicket,
     QueueLetter,
@@ -687,7 +689,7 @@ def _reveals_nothing(letter: Letter, own: set[str]) -> bool:
     "effect",
     [
         *(OpenTicket, RecordMessage, MoveTicket, AssignTicket, LinkTickets, AddParticipant),
-        *(NoteEvent, QueueLetter, BounceLetter, CloseInbound),
+        *(NoteEvent, QueueLetter, BounceLetter, CloseInbound, ConfirmLetter, NoteAnswer),
     ],
 )
 def test_every_effect_can_be_applied(effect: type) -> None:

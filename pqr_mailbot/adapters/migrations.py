@@ -27,6 +27,13 @@ def m002_what_letters_are_about(db: Database) -> None:
     db.execute("CREATE INDEX outbox_about ON outbox (letter, about) WHERE about <> ''")
 
 
+@migrations()
+def m004_sent_folder(db: Database) -> None:
+    """Mail of the Sent folder is kept beside that of the inbox, and means something else."""
+    folders = "CHECK (folder IN ('inbox', 'sent'))"
+    db.execute(f"ALTER TABLE inbound ADD COLUMN folder TEXT NOT NULL DEFAULT 'inbox' {folders}")
+
+
 # What every list of states below says is said in domain.model too; a test compares them.
 _THE_DESK = (
     """CREATE TABLE signing_key (

@@ -35,7 +35,7 @@ class RecordMessage:
     """A mail becomes part of a case's conversation."""
 
     reference: str
-    direction: Literal["in", "note"]
+    direction: Literal["in", "note", "out"]
     author: Address
     recipients: tuple[str, ...]
     subject: str
@@ -118,6 +118,22 @@ class BounceLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmLetter:
+    """A letter that may or may not have gone was found in the Sent folder: it went."""
+
+    outbox_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAnswer:
+    """A person answered the customer; the first time is kept."""
+
+    reference: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CloseInbound:
     """What became of the mail itself. Every decision about a mail ends with exactly one of these."""
 
@@ -138,5 +154,7 @@ Effect = (
     | NoteEvent
     | QueueLetter
     | BounceLetter
+    | ConfirmLetter
+    | NoteAnswer
     | CloseInbound
 )

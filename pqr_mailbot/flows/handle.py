@@ -31,9 +31,11 @@ from pqr_mailbot.domain.effects import (
     AssignTicket,
     BounceLetter,
     CloseInbound,
+    ConfirmLetter,
     Effect,
     LinkTickets,
     MoveTicket,
+    NoteAnswer,
     NoteEvent,
     OpenTicket,
     QueueLetter,
@@ -46,6 +48,7 @@ from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.domain.reply_text import split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
+from pqr_mailbot.flows.handle_sent import decide_sent
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
@@ -115,6 +118,8 @@ class Handler:
     def _decide(
         self, inbound: Inbound, mail: Mail, content_key: str, now: datetime
     ) -> tuple[list[Effect], dict[str, object]]:
+        if inbound.from_sent:
+            return decide_sent(self.store, self.desk.policy, inbound, mail, content_key, now), {}
         screening = self._screen(inbound, mail)
         if twin := self.store.same_mail(inbound.id, mail.message_id, content_key):
             return decide.on_duplicate(twin[0], screening.verdict, twin[1]), {}
@@ -191,7 +196,7 @@ class Handler:
                 at,
                 f"acuse de recibo a {ticket.customer.address}"
                 if letter == "acknowledgement"
-                else f"{said[direction]} {author}",
+                else f"{'respondió' if direction == 'out' and not letter else said[direction]} {author}",
             )
             for at, direction, author, letter in self.store.conversation_brief(ticket.reference)
         )
@@ -247,6 +252,14 @@ class Applying:
     @apply.register
     def _(self, effect: BounceLetter) -> None:
         self.handler.store.letter_bounced(effect.outbox_id, effect.diagnostic)
+
+    @apply.register
+    def _(self, effect: ConfirmLetter) -> None:
+        self.handler.store.letter_went(effect.outbox_id, effect.at)
+
+    @apply.register
+    def _(self, effect: NoteAnswer) -> None:
+        self.handler.store.note_answer(effect.reference, effect.at)
 
     @apply.register
     def _(self, effect: CloseInbound) -> None:
@@ -321,6 +334,8 @@ _SAID: Mapping[type, Callable[[Any], str]] = {
     NoteEvent: lambda e: f"note {e.event} on {e.reference}",
     QueueLetter: lambda e: f"queue {e.letter} to {e.recipient.address}",
     BounceLetter: lambda e: f"letter {e.outbox_id} came back: {e.diagnostic}",
+    ConfirmLetter: lambda e: f"letter {e.outbox_id} did go",
+    NoteAnswer: lambda e: f"note an answer on {e.reference}",
     CloseInbound: lambda e: f"close the mail as {e.state} ({e.verdict}): {e.reason}",
 }
 
