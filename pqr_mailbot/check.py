@@ -14,14 +14,20 @@ from typing import Literal
 
 from pqr_mailbot import wiring
 from pqr_mailbot.adapters.connection import Trouble
+from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.letters import SAMPLE_FACTS, TemplateProblem
 from pqr_mailbot.adapters.sqlite_store import StoreProblem
 from pqr_mailbot.adapters.sqlite_views import NoStore, OlderStore, Views
+from pqr_mailbot.adapters.tokens import carried_in
 from pqr_mailbot.config import ConfigError, Settings, keys_without_effect
 from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.screen import LETTER_HEADER
+from pqr_mailbot.flows.watch_sent import NoSentFolder
 
 AHEAD = timedelta(days=60)  # a term of 30 business days begun today may reach this far
 CLOCK_SLACK = timedelta(minutes=5)
+SENT_DAYS = 14  # without a person's mail in the Sent folder it is probably not the right one
+SENT_LOOKED_AT, SENT_AT_ONCE = 5000, 250  # mails whose headers are looked at, the latest, and how many in one command
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ def findings(settings: Settings, environ: Mapping[str, str], now: datetime, offl
         for mistake in error.mistakes:
             yield Finding("FAIL", "secrets", mistake)
         return
-    yield from _imap(settings, secrets)
+    yield from _imap(settings, secrets, now)
     yield from _smtp(settings, secrets)
 
 
@@ -130,7 +136,7 @@ def _clock(now: datetime, last_event: datetime | None) -> Finding:
     return Finding("ok", "clock", here)
 
 
-def _imap(settings: Settings, secrets: wiring.Secrets) -> Iterator[Finding]:
+def _imap(settings: Settings, secrets: wiring.Secrets, now: datetime) -> Iterator[Finding]:
     imap = settings.imap
     try:
         mailbox = wiring.open_mailbox(settings, secrets, readonly=True)
@@ -142,8 +148,30 @@ def _imap(settings: Settings, secrets: wiring.Secrets) -> Iterator[Finding]:
         try:
             if imap.move_to and imap.move_to not in mailbox.folders():
                 yield Finding("FAIL", "imap.move_to", f"no folder {imap.move_to} on the server")
+            if imap.sent_folder:
+                yield _sent(settings, mailbox, now)
         except Trouble as trouble:
             yield Finding("FAIL", "imap", str(trouble))
+
+
+def _sent(settings: Settings, mailbox: Mailbox, now: datetime) -> Finding:
+    """Which folder is watched, and whether it is the one in which people's answers lie. Raises Trouble."""
+    what = "imap.sent_folder"
+    try:
+        wiring.turn_to_sent(settings, mailbox)
+    except NoSentFolder as absent:
+        return Finding("warn", what, str(absent))
+    except Trouble as trouble:
+        if trouble.kind != "folder":
+            raise
+        return Finding("warn", what, f"{trouble}; the desk looks for it again while it runs")
+    recent = mailbox.uids_since(local_day(now, settings.office.zone) - timedelta(days=SENT_DAYS))[-SENT_LOOKED_AT:]
+    for start in range(0, len(recent), SENT_AT_ONCE):
+        headers = mailbox.header_fields(recent[start : start + SENT_AT_ONCE], ("MESSAGE-ID", LETTER_HEADER))
+        if any(not carried_in(header) for header in headers.values()):
+            return Finding("ok", what, f"watched: {mailbox.folder}")
+    quiet = f"no mail written by a person in {SENT_DAYS} days; do mail programs keep copies of answers there?"
+    return Finding("warn", what, f"watched: {mailbox.folder}, {quiet}")
 
 
 def _smtp(settings: Settings, secrets: wiring.Secrets) -> Iterator[Finding]:

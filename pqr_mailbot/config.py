@@ -42,7 +42,6 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 # "key=value" speaks of that value only. The version that brings a feature deletes its rows.
 NOT_YET = (
     "imap.auth=oauth2",
-    "imap.sent_folder",
     "imap.exchange_internal_is_authenticated",
     "smtp.auth=oauth2",
     "oauth2",
@@ -319,12 +318,12 @@ class ImapTable(ServerTable):
     exchange_internal_is_authenticated: Flag = False
     own_lists: tuple[FilledLine, ...] = ()
 
-    @field_validator("move_to")
+    @field_validator("move_to", "sent_folder")
     @classmethod
-    def _somewhere_else(cls, move_to: str, info: ValidationInfo) -> str:
-        if move_to and move_to.casefold() == info.data.get("folder", "").casefold():
+    def _somewhere_else(cls, name: str, info: ValidationInfo) -> str:
+        if name and name.casefold() == info.data.get("folder", "").casefold():
             raise ValueError("expected another folder than imap.folder, or nothing")
-        return move_to
+        return name
 
 
 _SMTP_PORTS = {"implicit": 465, "starttls": 587, "none": 25}

@@ -1,7 +1,7 @@
 """Runs the desk: three loops that wake each other, one thread for the store, signals and systemd.
 
-The receiver's thread keeps raw mail, `_handle` decides it on the books' thread, `_deliver` sends. APScheduler only says
-"look now"; the database is the schedule.
+The receiver's thread keeps raw mail, and another what it finds in the Sent folder; `_handle` decides it on the books'
+thread, `_deliver` sends. APScheduler only says "look now"; the database is the schedule.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.deliver import Delivery
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.receive import Receiver
+from pqr_mailbot.flows.watch_sent import SentWatch, forget
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
@@ -73,11 +74,23 @@ class Daemon:
             reading=wiring.reading_of(settings),
             clock=clock,
         )
+        self.sent = self._sent_watch(settings, secrets)
         self._new_mailer = partial(wiring.mailer_of, settings, secrets)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
         self._broken = False
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def _sent_watch(self, settings: Settings, secrets: wiring.Secrets) -> SentWatch | None:
+        if not settings.imap.sent_folder:
+            self.books.do_now(forget)
+            return None
+        return SentWatch(
+            books=self.books,
+            open_mailbox=partial(wiring.sent_mailbox, settings, secrets),
+            max_bytes=settings.limits.max_message_bytes,
+            clock=self._clock,
+        )
 
     def _recover(self, store: Store) -> None:
         with store.transaction():
@@ -113,6 +126,8 @@ class Daemon:
         if until := await self.books.do(lambda store: standing.wait_until(store, self._clock(), in_haste=True)):
             raise Trouble("login", f"the login was refused; not tried again before {until:%Y-%m-%d %H:%M} UTC")
         await asyncio.to_thread(self.receiver.once)
+        if self.sent:
+            await asyncio.to_thread(self.sent.look_once)
 
     async def handle_all(self) -> None:
         """Handles every mail that waits."""
@@ -162,14 +177,14 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        self.receiver.on_mail = lambda: _wake(loop, self._mail)
         thread = threading.Thread(target=self._receive, args=(loop,), name="mailbox", daemon=True)
-        scheduler = self._scheduler()
+        beside, scheduler = self._threads_beside(loop), self._scheduler()
         tasks = [
             asyncio.create_task(work)
             for work in (self._handle_mail(), self._deliver_letters(), self._signs_of_life(thread))
         ]
-        thread.start()
+        for one in (thread, *beside):
+            one.start()
         scheduler.start()
         systemd.notify("READY=1")
         log.info("the desk is open")
@@ -182,14 +197,25 @@ class Daemon:
             scheduler.shutdown(wait=False)
             self._stopping.set()
             self.receiver.stop()
+            if self.sent:
+                self.sent.stop()
             await self._drain(tasks)
-            await asyncio.to_thread(thread.join, DRAIN_SECONDS)
+            for one in (thread, *beside):
+                await asyncio.to_thread(one.join, DRAIN_SECONDS)
             stop.cancel()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
                 raise error
         if self._broken:
             raise RuntimeError("the mailbox could no longer be read")
+
+    def _threads_beside(self, loop: asyncio.AbstractEventLoop) -> list[threading.Thread]:
+        """What the mailbox's thread wakes: handling, and a thread that looks at the Sent folder if it is watched."""
+        self.receiver.on_mail = lambda: _wake(loop, self._mail)
+        if self.sent is None:
+            return []
+        self.sent.on_mail, self.receiver.on_fetch = self.receiver.on_mail, self.sent.tell
+        return [threading.Thread(target=self.sent.run, name="sent", daemon=True)]
 
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         """The mailbox's thread. A bug in it must not leave a desk that is open and deaf."""

@@ -208,7 +208,8 @@ def _named(day: Row) -> str:
 
 def _message(message: Row, width: int) -> list[str]:
     doubt = ", not verified" if message["verified"] is False else ""
-    who = f"{message['author']} {'wrote' if message['direction'] == 'in' else 'noted'}{doubt}"
+    did = {"in": "wrote", "out": "answered", "note": "noted"}[message["direction"]]
+    who = f"{message['author']} {did}{doubt}"
     title = f"{message['letter']} to {', '.join(message['recipients'])}" if message["letter"] else who
     return [
         "",
@@ -323,6 +324,7 @@ def calendar(rows: Sequence[Row]) -> str:
 def status(report: Row) -> str:
     healthy = style("healthy", fg="green") if report["healthy"] else style("UNHEALTHY", fg="red")
     lines = [healthy, *(f"  problem     {harmless(problem)}" for problem in report["problems"])]
+    lines += [f"  notice      {harmless(notice)}" for notice in report["notices"]]
     lines.append(f"  last fetch  {_when(report['last_fetch_at']) or 'never'}")
     lines.append(f"  last send   {_when(report['last_send_at']) or 'never'}")
     for name in ("inbox", "outbox", "tickets"):

@@ -19,6 +19,7 @@ from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.providers import Standing, secret_mark
 from pqr_mailbot.flows.receive import Reading
+from pqr_mailbot.flows.watch_sent import NoSentFolder
 
 DATA = Path(__file__).parent / "data"
 
@@ -118,6 +119,28 @@ def open_mailbox(settings: Settings, secrets: Secrets, readonly: bool = False) -
     endpoint = imap_endpoint(settings)
     _refuse_oauth2(endpoint, settings.imap)
     return Mailbox.open(endpoint, secrets.imap, settings.imap.folder, readonly=readonly, idle=settings.imap.idle)
+
+
+def sent_mailbox(settings: Settings, secrets: Secrets) -> Mailbox:
+    """Connects, logs in, opens the Sent folder for reading only. Raises Trouble, NoSentFolder."""
+    mailbox = open_mailbox(settings, secrets, readonly=True)
+    try:
+        turn_to_sent(settings, mailbox)
+    except BaseException:
+        mailbox.close()
+        raise
+    return mailbox
+
+
+def turn_to_sent(settings: Settings, mailbox: Mailbox) -> None:
+    """Opens the Sent folder instead, for reading only. Raises Trouble, NoSentFolder."""
+    name = settings.imap.sent_folder
+    if name == "auto":
+        found = mailbox.sent_folder()
+        if found is None or found.casefold() == settings.imap.folder.casefold():
+            raise NoSentFolder("no folder for sent mail found: name it in imap.sent_folder (empty: do not look for it)")
+        name = found
+    mailbox.examine(name)
 
 
 def mailer_of(settings: Settings, secrets: Secrets) -> Mailer:

@@ -19,7 +19,7 @@ from pqr_mailbot.adapters.sqlite_store import RawMail, Store
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.handle import Handler
 
-FOLDER = "INBOX"
+FOLDER, SENT = "INBOX", "Enviadas"
 ROOT = Path(__file__).parent.parent
 
 
@@ -76,9 +76,10 @@ class Bench:
     def __init__(self, path: Path, desk: Desk = DESK, templates: Path | None = None) -> None:
         self.path, self.desk = path, desk
         self.store = Store.open(path, NOW)
-        if self.store.cursor(FOLDER) is None:
-            with self.store.transaction():
-                self.store.begin_mailbox(FOLDER, 1, 0, NOW)
+        for folder in (FOLDER, SENT):
+            if self.store.cursor(folder) is None:
+                with self.store.transaction():
+                    self.store.begin_mailbox(folder, 1, 0, NOW)
         self.handler = Handler(
             self.store,
             desk,
@@ -91,13 +92,13 @@ class Bench:
     def close(self) -> None:
         self.store.close()
 
-    def post(self, raw: bytes, at: datetime = NOW, **more: Any) -> int:
+    def post(self, raw: bytes, at: datetime = NOW, folder: str = FOLDER, **more: Any) -> int:
         """Keeps a mail as the receiver does. Returns its inbound id."""
-        cursor = self.store.cursor(FOLDER)
+        cursor = self.store.cursor(folder)
         assert cursor
         mail = replace(RawMail(cursor.last_uid + 1, at, len(raw), raw), **more)
         with self.store.transaction():
-            self.store.store_mail(FOLDER, cursor, [mail], mail.uid, at)
+            self.store.store_mail(folder, cursor, [mail], mail.uid, at, "sent" if folder == SENT else "inbox")
         return self.store.last_inbound_id()
 
     def work(self, now: datetime = NOW) -> int:
@@ -112,6 +113,10 @@ class Bench:
         inbound_id = self.post(raw, at, **more)
         self.work(at)
         return self.inbound(inbound_id)
+
+    def sent(self, raw: bytes, at: datetime = NOW) -> dict[str, Any]:
+        """A mail lies in the Sent folder: tells what became of it."""
+        return self.take(raw, at, folder=SENT)
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
         cursor = self.store.db.conn.execute(sql, values)

@@ -55,10 +55,10 @@ def test_keys_without_effect_are_named(tmp_path: Path) -> None:
         tmp_path,
         admin={"alarms_to": ["sistemas@lohas.test"]},
         report={"day": 2},
-        imap={**MINIMAL["imap"], "sent_folder": "Enviadas"},
+        imap={**MINIMAL["imap"], "exchange_internal_is_authenticated": True},
     )
     (warning,) = (detail for level, detail in about("configuration", rows) if level == "warn")
-    assert warning.endswith(": imap.sent_folder, report.day")
+    assert warning.endswith(": imap.exchange_internal_is_authenticated, report.day")
 
 
 LETTERS = [  # a template of the office's own, what is found
@@ -162,8 +162,11 @@ def of_servers(desk: DeskProcess, status: int) -> dict[str, tuple[str, str]]:
 
 def test_all_is_well_and_nothing_changes(desk: DeskProcess, smtp: SmtpServer) -> None:
     desk.dovecot.deliver(eml(), OFFICE)
+    with desk.dovecot.client(OFFICE) as client:
+        client.append("Enviadas", eml(OFFICE))
     assert of_servers(desk, 0) == {
         "imap": ("ok", f"localhost:{desk.dovecot.tls_port} as {OFFICE}, folder INBOX"),
+        "imap.sent_folder": ("ok", "watched: Enviadas"),
         "smtp": ("ok", f"localhost:{smtp.port} as {OFFICE}"),
     }
     assert smtp.received == []
@@ -177,7 +180,7 @@ def test_all_is_well_and_nothing_changes(desk: DeskProcess, smtp: SmtpServer) ->
 def test_starttls_and_a_relay_without_a_login(desk: DeskProcess) -> None:
     with SmtpServer() as relay:
         desk.configure(
-            {"port": desk.dovecot.port, "tls": "starttls"},
+            {"port": desk.dovecot.port, "tls": "starttls", "sent_folder": ""},
             {"port": relay.port, "tls": "none", "username": "", "ca_file": ""},
         )
         assert of_servers(desk, 0) == {
@@ -239,6 +242,33 @@ def test_a_folder_to_move_to(desk: DeskProcess) -> None:
     assert of_servers(desk, 1)["imap.move_to"] == ("FAIL", "no folder Hechas on the server")
     desk.configure({"move_to": "Enviadas"})
     assert "imap.move_to" not in of_servers(desk, 0)
+
+
+OLD = datetime.now(UTC) - timedelta(days=20)
+OURS = eml(OFFICE, message_id="<pqr.abcdefghijklm.abcdefghijklmnop@lohas.test>", X_PQR_Letter="abcdefghijklm.x")
+SENT_FOLDERS: list[tuple[str, str, list[tuple[bytes, datetime | None]], str, str]] = [
+    ("a person wrote from it", "auto", [(OURS, None), (eml(OFFICE), None)], "ok", "watched: Enviadas"),
+    ("nobody did", "auto", [], "warn", "watched: Enviadas, no mail written by a person in 14 days; "),
+    ("only the desk did", "auto", [(OURS, None)], "warn", "watched: Enviadas, no mail written by a person"),
+    ("somebody did long ago", "auto", [(eml(OFFICE), OLD)], "warn", "watched: Enviadas, no mail written by a person"),
+    ("missing", "Correspondencia", [], "warn", 'folder "Correspondencia" does not exist'),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "mails", "level", "words"), [row[1:] for row in SENT_FOLDERS], ids=[row[0] for row in SENT_FOLDERS]
+)
+def test_the_sent_folder(
+    desk: DeskProcess, name: str, mails: list[tuple[bytes, datetime | None]], level: str, words: str
+) -> None:
+    with desk.dovecot.client(OFFICE) as client:
+        for raw, at in mails:
+            client.append("Enviadas", raw, msg_time=at)
+    desk.configure({"sent_folder": name})
+    seen, detail = of_servers(desk, 0)["imap.sent_folder"]
+    assert (seen, words in detail) == (level, True), detail
+    with desk.dovecot.client(OFFICE, "Enviadas") as client:
+        assert not any(b"\\Seen" in flags for flags in client.get_flags(client.search()).values())
 
 
 def test_secrets_that_cannot_be_read_are_named_at_once(desk: DeskProcess) -> None:

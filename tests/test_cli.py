@@ -280,7 +280,7 @@ CLASSIFIED = {
     "evidence": [{"words": str, "type": str, "weight": float}], "scores": {str: float},
 }  # fmt: skip
 STATUS = {
-    "healthy": bool, "problems": [str], "last_fetch_at": Maybe(When), "last_send_at": Maybe(When),
+    "healthy": bool, "problems": [str], "notices": [str], "last_fetch_at": Maybe(When), "last_send_at": Maybe(When),
     "inbox": {str: int}, "outbox": {str: int}, "tickets": {str: int}, "overdue": int,
 }  # fmt: skip
 FOUND = {"reference": str, "message_id": str, "author": str, "sent_at": Maybe(When), "snippet": str}

@@ -145,6 +145,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("smtp.password", "hunter2", "smtp.password: expected credential:NAME"),
     ("imap.folder", "", "imap.folder: expected some text"),
     ("imap.move_to", "inbox", "imap.move_to: expected another folder"),
+    ("imap.sent_folder", "Inbox", "imap.sent_folder: expected another folder"),
     ("imap.start_from", "yesterday", 'imap.start_from: expected "now" or a date'),
     ("imap.start_from", "20260601", 'imap.start_from: expected "now" or a date'),
     ("imap.start_from", "2026-02-29", 'imap.start_from: expected "now" or a date'),
@@ -571,8 +572,8 @@ def test_every_setting_of_the_example_has_a_comment_the_first_time_its_key_appea
 
 def test_keys_without_effect_are_those_the_file_has() -> None:
     assert config.keys_without_effect(valid()) == []
-    s = valid(("imap.sent_folder", "auto"), ("imap.own_lists", []), ("report.day", 2), ("reminders", []), ("admin", {}))
-    assert config.keys_without_effect(s) == ["imap.sent_folder", "reminders", "report.day"]
+    s = valid(("imap.own_lists", []), ("report.day", 2), ("reminders", []), ("admin", {}))
+    assert config.keys_without_effect(s) == ["reminders", "report.day"]
     assert config.keys_without_effect(valid(("imap.auth", "password"))) == []
     oauth2 = {"tenant": "t", "client_id": "c", "client_secret": "env:S"}
     assert config.keys_without_effect(valid(("imap.auth", "oauth2"), ("oauth2", oauth2))) == ["imap.auth", "oauth2"]

@@ -418,6 +418,8 @@ SENT: list[tuple[str, list[bytes], str | None]] = [
     ("special use, any case", [b'(\\HasNoChildren \\sENT) "/" "Salida"', b'() "/" Sent'], "Salida"),
     ("Spanish", [b'() "/" INBOX', b'() "/" "Elementos enviados"'], "Elementos enviados"),
     ("below INBOX", [b'() "." INBOX.Sent'], "INBOX.Sent"),
+    ("Gmail without special use", [b'() "/" "[Gmail]/Enviados"', b'() "/" "[Gmail]/Todos"'], "[Gmail]/Enviados"),
+    ("with accents", [b'() "/" "Correo electr&APM-nico enviado"'], "Correo electrónico enviado"),
     ("the nearest", [b'() "/" "Compartidas/Ana/Enviados"', b'() "/" Enviados'], "Enviados"),
     ("no separator", [b"() NIL Sent"], "Sent"),
     ("cannot be opened", [b'(\\Noselect \\Sent) "/" Sent'], None),

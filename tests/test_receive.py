@@ -18,8 +18,9 @@ from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.fetching import AT_ONCE, FETCHES, HEAD, MAILS_AT_ONCE
 from pqr_mailbot.flows.providers import Standing
-from pqr_mailbot.flows.receive import AT_ONCE, FETCHES, HEAD, MAILS_AT_ONCE, MOVE_PROBLEM, Reading, Receiver
+from pqr_mailbot.flows.receive import MOVE_PROBLEM, Reading, Receiver
 
 BEGIN = datetime(2026, 6, 1, 15, 0, tzinfo=UTC)  # our first look at the mailbox
 

@@ -100,6 +100,7 @@ def test_tables_are_strict(store: Store) -> None:
     [
         "UPDATE ticket SET state = 'happy'",
         "UPDATE inbound SET state = 'lost'",
+        "UPDATE inbound SET folder = 'attic'",
         "UPDATE outbox SET state = 'maybe'",
         "UPDATE message SET direction = 'sideways'",
         "UPDATE ticket SET customer = 'nobody@nowhere.test'",
@@ -293,6 +294,18 @@ def test_the_second_daemon_refuses(tmp_path: Path) -> None:
         pass
     with only_daemon(path):
         pass
+
+
+def test_mail_of_a_store_from_before_the_sent_folder_was_watched_is_the_inboxs(store: Store) -> None:
+    with store.transaction():
+        store.begin_mailbox("INBOX", 1, 0, NOW)
+        store.store_mail("INBOX", Cursor(1, 0, NOW), [RawMail(1, NOW, 1, b"x")], 1, NOW)
+    store.db.conn.execute("ALTER TABLE inbound DROP COLUMN folder")
+    store.db.conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_sent_folder'")
+    store.close()
+    again = Store.open(store.path, NOW)
+    assert not again.inbound(1).from_sent
+    again.close()
 
 
 def test_a_newer_store_is_refused(store: Store) -> None:

@@ -39,6 +39,7 @@ _REFUSAL = re.compile(r"(\w+)(?: failed: | command error: (?:BAD )?)(.*)", re.DO
 _SENT_NAMES = {
     "sent", "sent items", "sent mail", "sent messages",
     "enviados", "enviadas", "elementos enviados", "correo enviado", "correos enviados", "mensajes enviados",
+    "correo electrónico enviado", "ítems enviados",
 }  # fmt: skip
 
 # A SEARCH answer is one line; the standard library's limit of 1 MB breaks off at some 140,000 mails.
@@ -56,8 +57,10 @@ class Envelope:
 
 
 class Mailbox:
-    """An open folder. `uidvalidity` numbers the numbering; `uidnext` is what the server foretold when it was opened."""
+    """An open folder and its name. `uidvalidity` numbers the numbering; `uidnext` is what the server foretold when
+    it was opened."""
 
+    folder: str
     uidvalidity: int
     uidnext: int | None
 
@@ -129,6 +132,12 @@ class Mailbox:
         """NOOP: a dead link is noticed, and the server may tell of new mail."""
         with self._weather():
             self._client.noop()
+
+    def header_fields(self, uids: Sequence[int], names: Sequence[str]) -> dict[int, bytes]:
+        """Of each mail that is still there the named header fields as they stand, and nothing else."""
+        answers = self._fetch(uids, [f"BODY.PEEK[HEADER.FIELDS ({' '.join(names)})]"])
+        parts = {uid: [v for k, v in answer.items() if k.startswith(b"BODY[")] for uid, answer in answers.items()}
+        return {uid: _bytes(found[0]) for uid, found in parts.items() if found}
 
     def headers_of(self, uids: Sequence[int]) -> list[Envelope]:
         """Size and date of each mail that is still there, in the order asked for."""
@@ -330,6 +339,15 @@ class Mailbox:
         near = sorted(rows, key=lambda row: row[2].count(row[1]) if row[1] else 0)  # not somebody's shared folder
         return next((n for _, mark, n in near if (n.split(mark)[-1] if mark else n).casefold() in _SENT_NAMES), None)
 
+    def examine(self, folder: str) -> None:
+        """Opens this folder, or the same one anew, for reading only: what is asked afterwards is asked of it as it is
+        now, however it was renamed, emptied or renumbered.
+
+        Raises Trouble; of kind "folder" when it cannot be opened, after which there is none open.
+        """
+        with self._weather():
+            self._select(folder, readonly=True)
+
     def _folder_rows(self) -> list[tuple[set[bytes], str, str]]:
         """Flags in lower case, hierarchy separator, name."""
         with self._weather():
@@ -411,7 +429,7 @@ class Mailbox:
             ) from error
         if not answer.get(b"UIDVALIDITY"):
             raise self._endpoint.trouble("folder", f'folder "{folder}" has no UIDVALIDITY: no mail in it can be named')
-        self._readonly = readonly
+        self._readonly, self.folder = readonly, folder
         self.uidvalidity, self.uidnext = int(answer[b"UIDVALIDITY"]), answer.get(b"UIDNEXT") or None
 
 

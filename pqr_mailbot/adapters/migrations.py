@@ -28,6 +28,13 @@ def m002_what_letters_are_about(db: Database) -> None:
 
 
 @migrations()
+def m004_sent_folder(db: Database) -> None:
+    """Mail of the Sent folder is kept beside that of the inbox, and means something else."""
+    folders = "CHECK (folder IN ('inbox', 'sent'))"
+    db.execute(f"ALTER TABLE inbound ADD COLUMN folder TEXT NOT NULL DEFAULT 'inbox' {folders}")
+
+
+@migrations()
 def m005_colleagues(db: Database) -> None:
     """What colleagues order: extensions, pauses, merged cases, held mails, absences; and what fired once."""
     for statement in _COLLEAGUES:

@@ -65,7 +65,7 @@ _EncodedWord = tuple[str, str, str]  # charset, "b" or "q", payload
 _MONTHS = {"ene": "Jan", "abr": "Apr", "ago": "Aug", "dic": "Dec"}  # the others begin as in English
 _SPANISH_MONTH = re.compile(r"\b(ene|feb|mar|abr|may|jun|jul|ago|sep|oct|nov|dic)[a-z]*\.?", re.IGNORECASE)
 NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
-_PEOPLE = ("from", "reply-to", "to", "cc")
+_PEOPLE = ("from", "reply-to", "to", "cc", "bcc")
 READ_WHOLE = frozenset((*_PEOPLE, "date", "message-id", "in-reply-to", "references"))
 
 
@@ -216,7 +216,7 @@ def _run_decoded(run: list[_EncodedWord]) -> str:
 def people_of(
     values: dict[str, str], defect: Callable[[str], None]
 ) -> tuple[dict[str, tuple[Address, ...]], datetime | None]:
-    """The addresses of the four address fields and the Date, as mail-parser reads them. `defect` is told what is wrong.
+    """The addresses of the address fields and the Date, as mail-parser reads them. `defect` is told what is wrong.
 
     Encoded words are replaced by single private-use atoms first: what an encoded word says must never become an
     address, and mail-parser raises on broken ones.
@@ -227,7 +227,8 @@ def people_of(
     lines = [f"{name}: {value}\n" for name, value in (*sealed.items(), ("date", date))]
     try:
         parsed = mailparser.parse_from_string("".join(lines) + "\n")
-        read = {"from": parsed.from_, "reply-to": parsed.reply_to, "to": parsed.to, "cc": parsed.cc}
+        read = {"from": parsed.from_, "reply-to": parsed.reply_to, "to": parsed.to, "cc": parsed.cc,
+                "bcc": parsed.bcc}  # fmt: skip
         sent_at = parsed.date
     except Exception as error:  # noqa: BLE001  # it lets exceptions of the standard library through
         defect(f"mail-parser: {type(error).__name__}")

@@ -275,6 +275,7 @@ def _parse(raw: bytes, complete: bool) -> Mail:
         reply_to=people["reply-to"],
         to=people["to"],
         cc=people["cc"],
+        bcc=people["bcc"],
         in_reply_to=ids["in-reply-to"],
         references=ids["references"],
         attachments=tuple(body.attachments),

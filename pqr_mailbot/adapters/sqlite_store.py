@@ -28,6 +28,7 @@ from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
+from pqr_mailbot.domain.decide_sent import OwnLetter
 from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, Mail, State, Ticket
@@ -65,6 +66,7 @@ class Inbound:
     as_person: bool
     attempts: int
     suspect_before: datetime | None
+    from_sent: bool = False  # found in the Sent folder: somebody wrote it here
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +261,11 @@ class Store:
         )  # fmt: skip
 
     def begin_mailbox(self, mailbox: str, uidvalidity: int, last_uid: int, now: datetime) -> None:
-        """The first time: reading goes on above `last_uid`."""
+        """The first time, or anew: reading goes on above `last_uid`."""
         self._run(
-            "INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at) VALUES (?, ?, ?, ?)",
+            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at) VALUES (?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid,
+            last_fetch_at = excluded.last_fetch_at""",
             mailbox, uidvalidity, last_uid, stamp(now),
         )  # fmt: skip
 
@@ -273,19 +277,25 @@ class Store:
             uidnext, uidvalidity, stamp(now), mailbox,
         )  # fmt: skip
 
-    def store_mail(self, mailbox: str, cursor: Cursor, mails: Sequence[RawMail], last_uid: int, now: datetime) -> int:
-        """Keeps raw mails and moves the cursor to `last_uid`, in one go. Returns how many were new by their UID."""
+    def store_mail(
+        self, mailbox: str, cursor: Cursor, mails: Sequence[RawMail], last_uid: int, now: datetime,
+        folder: str = "inbox",
+    ) -> int:  # fmt: skip
+        """Keeps raw mails and moves the cursor to `last_uid`, in one go. Returns how many were new by their UID.
+
+        `folder`: "inbox" or "sent", what the mailbox is to the desk.
+        """
         before = self.db.conn.total_changes
         self.db.conn.executemany(
             """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
-                suspect_before, state, error)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
+                suspect_before, state, error, folder)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
             [
                 (
                     mailbox, cursor.uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size,
                     mail.complete, self._deflate.compress(mail.raw), hashlib.sha256(mail.raw).hexdigest(),
                     stamp(mail.suspect_before) if mail.suspect_before else None,
-                    "failed" if mail.error else "new", mail.error or None,
+                    "failed" if mail.error else "new", mail.error or None, folder,
                 )
                 for mail in mails
             ],
@@ -359,7 +369,7 @@ class Store:
         row = self._one("SELECT * FROM inbound WHERE id = ?", inbound_id)
         return Inbound(
             row["id"], instant(row["received_at"]), self.raw_of(row["raw"]), bool(row["complete"]),
-            bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]),
+            bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]), row["folder"] == "sent",
         )  # fmt: skip
 
     def raw_of(self, blob: bytes) -> bytes:
@@ -399,15 +409,20 @@ class Store:
         )
         return done.rowcount
 
-    def same_mail(self, inbound_id: int, message_id: str, content_key: str) -> tuple[int, str | None] | None:
+    def same_mail(
+        self, inbound_id: int, message_id: str, content_key: str, direction: str | None = None
+    ) -> tuple[int, str | None] | None:
         """The first other mail with this Message-ID and content that was handled, and its case.
 
-        One that failed, was set aside or was itself a duplicate stands for nothing: its copy is handled.
+        One that failed, was set aside or was itself a duplicate stands for nothing: its copy is handled. `direction`:
+        only one that became such a message.
         """
         row = self._first(
-            """SELECT id, reference FROM inbound WHERE message_id = ? AND content_key = ? AND id <> ?
-            AND state = 'done' AND reason NOT LIKE 'duplicate of%' ORDER BY id LIMIT 1""",
-            message_id, content_key, inbound_id,
+            """SELECT id, reference FROM inbound WHERE message_id = ?1 AND content_key = ?2 AND id <> ?3
+            AND state = 'done' AND reason NOT LIKE 'duplicate of%'
+            AND (?4 IS NULL OR EXISTS (SELECT 1 FROM message WHERE inbound_id = inbound.id AND direction = ?4))
+            ORDER BY id LIMIT 1""",
+            message_id, content_key, inbound_id, direction,
         )  # fmt: skip
         return (row["id"], row["reference"]) if row else None
 
@@ -450,6 +465,18 @@ class Store:
             )
             for row in rows
         ]  # fmt: skip
+
+    def letter_carrying(self, tokens: Sequence[str]) -> OwnLetter | None:
+        """The letter of ours with one of these tokens, in whatever state."""
+        row = self._first(
+            """SELECT id, letter, recipient, state, reference FROM outbox
+            WHERE token IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT 1""",
+            json.dumps(list(tokens)),
+        )
+        if row is None:
+            return None
+        cases = self.cases_of(row["id"]) or [row["reference"]] * (row["reference"] is not None)
+        return OwnLetter(row["id"], row["letter"], row["recipient"], row["state"], tuple(cases))
 
     def ticket(self, reference: str) -> Ticket | None:
         row = self._first(
@@ -814,6 +841,17 @@ class Store:
                 WHERE outbox.id = ? AND outbox.letter = 'acknowledgement')""",
             outbox_id,
         )
+
+    def letter_went(self, outbox_id: int, at: datetime) -> None:
+        """It is known to have gone after all; an acknowledgement acknowledges."""
+        sql = "UPDATE outbox SET state = 'sent', sent_at = ?, error = NULL WHERE id = ? AND state = 'uncertain'"
+        self._run(sql, stamp(at), outbox_id)
+        self._run(
+            """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE reference IN (
+                SELECT message.reference FROM message JOIN outbox ON outbox.id = message.outbox_id
+                WHERE outbox.id = ? AND outbox.letter = 'acknowledgement')""",
+            stamp(at), outbox_id,
+        )  # fmt: skip
 
     def next_letter_at(self) -> datetime | None:
         row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")

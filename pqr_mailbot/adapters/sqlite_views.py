@@ -178,7 +178,7 @@ class Views:
             "recipients": json.loads(row["recipients"]),
             "subject": row["subject"],
             "message_id": row["message_id"],
-            "sent_at": self._time(row["left_at"] if row["direction"] == "out" else row["at"]),
+            "sent_at": self._time(row["left_at"] if row["outbox_id"] else row["at"]),
             "text": row["text"],
             "full_text": row["full_text"],
             "attachments": json.loads(row["attachments"]),
@@ -204,7 +204,7 @@ class Views:
             return []
         rows = self._all(
             """SELECT message.reference, message.message_id, message.author, message.at, outbox.sent_at AS left_at,
-                message.direction, snippet(message_fts, -1, '', '', '…', 24) AS snippet
+                message.outbox_id, snippet(message_fts, -1, '', '', '…', 24) AS snippet
             FROM message_fts JOIN message ON message.id = message_fts.rowid
             LEFT JOIN outbox ON outbox.id = message.outbox_id
             WHERE message_fts MATCH ? ORDER BY message.id DESC""",
@@ -215,7 +215,7 @@ class Views:
                 "reference": row["reference"],
                 "message_id": row["message_id"],
                 "author": row["author"],
-                "sent_at": self._time(row["left_at"] if row["direction"] == "out" else row["at"]),
+                "sent_at": self._time(row["left_at"] if row["outbox_id"] else row["at"]),
                 "snippet": " ".join(row["snippet"].split()),
             }
             for row in rows
@@ -306,12 +306,13 @@ class Views:
                 "mail", "looked old and got no answer (`inbox --state set_aside`)",
             ),
             *self._stuck(now),
-            *(row["value"] for row in self._all("SELECT value FROM fact WHERE name = 'move_problem' AND value <> ''")),
+            *self._facts("move_problem", "sent_problem"),
         ]
         today = local_day(now, self._zone)
         return {
             "healthy": not problems,
             "problems": problems,
+            "notices": self._facts("sent_absent"),  # an admin should know; nothing is ill
             "last_fetch_at": self._time(last_fetch),
             "last_send_at": self._time(self._one("SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'")["at"]),
             "inbox": inbox,
@@ -325,6 +326,11 @@ class Views:
             return ["no successful fetch yet"]
         allowed = max(timedelta(minutes=5), 3 * fetch_every)
         return [f"no successful fetch since {self._time(last_fetch)}"] if now - instant(last_fetch) > allowed else []
+
+    def _facts(self, *names: str) -> list[str]:
+        """What the receiving flows remember of folders that they cannot use."""
+        found = (self._all("SELECT value FROM fact WHERE name = ? AND value <> ''", name) for name in names)
+        return [row["value"] for rows in found for row in rows]
 
     def _stuck(self, now: datetime) -> list[str]:
         late = self._one(

@@ -8,8 +8,13 @@ import hmac
 import re
 import secrets
 
-_TOKEN = re.compile(r"<?pqr\.(?P<token>[a-z2-7]{13}\.[a-z2-7]{16})(?:\.t)?@")
+from pqr_mailbot.domain.model import Mail
+from pqr_mailbot.domain.screen import LETTER_HEADER
+
+_TOKEN = re.compile(r"<?pqr\.(?P<token>[a-z2-7]{13}\.[a-z2-7]{16})(?P<thread>\.t)?@")
+_ANY_TOKEN = re.compile(rb"^X-PQR-Letter:|^Message-ID:\s{0,9}<pqr\.[a-z2-7]{13}\.", re.IGNORECASE | re.MULTILINE)
 _IN_SUBJECT = re.compile(r"[\s(\[]*\bpqr\.(?P<token>[a-z2-7]{13}\.[a-z2-7]{16})\b[)\]]*", re.IGNORECASE)
+_BARE_TOKEN = re.compile(r"[a-z2-7]{13}\.[a-z2-7]{16}")
 
 
 def new_key() -> bytes:
@@ -71,6 +76,23 @@ def token_in(header_id: str) -> str | None:
     """The token inside one of our ids, None for anybody else's."""
     match = _TOKEN.match(header_id)
     return match["token"] if match else None
+
+
+def carried_by(mail: Mail) -> list[str]:
+    """The tokens by which a mail says that it is a letter of ours: in Message-ID, X-PQR-Letter or, past providers that
+    rewrite ids, in the synthetic one.
+
+    That one counts only at the end of References: further up it is the thread of a letter that this mail answers.
+    """
+    found = [token_in(mail.message_id), mail.header(LETTER_HEADER).strip()]
+    if mail.references and (match := _TOKEN.match(mail.references[-1])) and match["thread"]:
+        found.append(match["token"])
+    return [token for token in found if token and _BARE_TOKEN.fullmatch(token)]
+
+
+def carried_in(header: bytes) -> bool:
+    """Do these header fields carry a token, of whatever store? For a look from outside; it proves nothing."""
+    return _ANY_TOKEN.search(header) is not None
 
 
 def _base32(data: bytes) -> str:

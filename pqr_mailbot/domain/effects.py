@@ -178,6 +178,14 @@ class BounceLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmLetter:
+    """A letter that may or may not have gone was found in the Sent folder: it went."""
+
+    outbox_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CloseInbound:
     """What became of the mail itself. Every decision about a mail ends with exactly one of these."""
 
@@ -204,5 +212,6 @@ Effect = (
     | NoteEvent
     | QueueLetter
     | BounceLetter
+    | ConfirmLetter
     | CloseInbound
 )

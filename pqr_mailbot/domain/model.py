@@ -150,6 +150,7 @@ class Mail:
     reply_to: tuple[Address, ...] = ()
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()  # in the copies that mail programs keep of what they sent
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()

@@ -20,6 +20,7 @@ from pqr_mailbot.domain.effects import (
     AddParticipant,
     BounceLetter,
     CloseInbound,
+    ConfirmLetter,
     Effect,
     HoldMail,
     LinkTickets,
@@ -229,6 +230,10 @@ DEEDS: Mapping[type, Deed] = {
     BounceLetter: Deed(
         lambda to, e: to.store.letter_bounced(e.outbox_id, e.diagnostic),
         lambda e: f"letter {e.outbox_id} came back: {e.diagnostic}",
+    ),
+    ConfirmLetter: Deed(
+        lambda to, e: to.store.letter_went(e.outbox_id, e.at),
+        lambda e: f"letter {e.outbox_id} did go",
     ),
     CloseInbound: Deed(
         lambda to, e: to.store.close_inbound(to.mail_id, e, e.trail),

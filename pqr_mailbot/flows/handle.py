@@ -34,6 +34,7 @@ from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 from pqr_mailbot.flows.apply import Applying
 from pqr_mailbot.flows.colleagues import Arrived, Colleagues
+from pqr_mailbot.flows.handle_sent import decide_sent
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
@@ -107,6 +108,8 @@ class Handler:
     def _decide(
         self, inbound: Inbound, mail: Mail, token: str | None, content_key: str, now: datetime
     ) -> tuple[list[Effect], dict[str, object]]:
+        if inbound.from_sent:
+            return decide_sent(self.store, self.desk.policy, inbound, mail, content_key, now), {}
         screening = self._screen(inbound, mail)
         if twin := self.store.same_mail(inbound.id, mail.message_id, content_key):
             return decide.on_duplicate(twin[0], screening.verdict, twin[1]), {}
@@ -206,7 +209,7 @@ class Handler:
                 at,
                 f"acuse de recibo a {ticket.customer.address}"
                 if letter == "acknowledgement"
-                else f"{said[direction]} {author}",
+                else f"{'respondió' if direction == 'out' and not letter else said[direction]} {author}",
             )
             for at, direction, author, letter in self.store.conversation_brief(ticket.reference)
         )

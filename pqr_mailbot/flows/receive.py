@@ -22,15 +22,12 @@ from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
 from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.fetching import Fetcher, next_uid
 from pqr_mailbot.flows.providers import Standing
 
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
-AT_ONCE = 4 * 2**20  # bytes: mails up to this size together are fetched in one command, larger ones in slices
-MAILS_AT_ONCE = 100
-HEAD = 256 * 2**10  # bytes kept of a mail above the size limit
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
-FETCHES = 5  # a mail that could not be had so often is set apart
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
@@ -51,7 +48,8 @@ class Reading:
 
 @dataclass
 class Receiver:
-    """Reads one mailbox. `open_mailbox` connects and selects; `on_mail` is called after mail was kept."""
+    """Reads one mailbox. `open_mailbox` connects and selects; `on_mail` is called after mail was kept, `on_fetch` after
+    every fetch that succeeded."""
 
     books: Books
     open_mailbox: Callable[[], Mailbox]
@@ -59,9 +57,13 @@ class Receiver:
     reading: Reading
     clock: Callable[[], datetime]
     on_mail: Callable[[], None] = lambda: None
+    on_fetch: Callable[[], None] = lambda: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
-    _failures: dict[int, int] = field(default_factory=dict)  # UIDs whose mail could not be had, and how often
+    _fetcher: Fetcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fetcher = Fetcher(self.reading.max_bytes, self.clock)
 
     # -- the daemon's thread ---------------------------------------------------------------------------------------
 
@@ -131,12 +133,13 @@ class Receiver:
         """Keeps everything above the cursor, in batches that each move the cursor."""
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
-        for envelopes in self._batches(mailbox, uids):
+        for envelopes in self._fetcher.batches(mailbox, uids):
             wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
-            mails = self._fetched(mailbox, wanted, cursor, start)
+            mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
             self._keep(cursor, mails, envelopes[-1].uid)
             self._move(mailbox, [mail.uid for mail in mails])
         self._well(cursor, uids[-1] if uids else cursor.last_uid)
+        self.on_fetch()
 
     def _aligned(self, mailbox: Mailbox) -> tuple[Cursor, datetime]:
         """The cursor in the numbering the server uses now, and the instant our reading begins."""
@@ -149,7 +152,7 @@ class Receiver:
             if cursor.uidvalidity != mailbox.uidvalidity:
                 log.warning("the server renumbered the mailbox (UIDVALIDITY): reading it anew, with suspicion")
                 with store.transaction():
-                    store.renumber_mailbox(folder, mailbox.uidvalidity, _next_uid(mailbox), now)
+                    store.renumber_mailbox(folder, mailbox.uidvalidity, next_uid(mailbox), now)
                 cursor = store.cursor(folder)
                 assert cursor
             return cursor, instant(start)
@@ -159,7 +162,7 @@ class Receiver:
 
     def _first_time(self, mailbox: Mailbox, now: datetime) -> tuple[Cursor, datetime]:
         """What was there before us is left alone."""
-        folder, begin, last = self.reading.folder, now, _next_uid(mailbox) - 1
+        folder, begin, last = self.reading.folder, now, next_uid(mailbox) - 1
         if self.reading.start_from:
             begin = datetime.combine(self.reading.start_from, time(), self.reading.zone).astimezone(UTC)
             since = mailbox.uids_since(self.reading.start_from - timedelta(days=1))  # SEARCH ignores zones
@@ -189,64 +192,6 @@ class Receiver:
         if envelope.received_at and envelope.received_at < start - MIGRATION_GAP:  # moved in by a person's hand
             return start - MIGRATION_GAP
         return None
-
-    def _batches(self, mailbox: Mailbox, uids: Sequence[int]) -> Iterator[list[Envelope]]:
-        """Groups small enough to fetch in one command; a large mail is a group of its own."""
-        for start in range(0, len(uids), MAILS_AT_ONCE):
-            group: list[Envelope] = []
-            for envelope in sorted(mailbox.headers_of(uids[start : start + MAILS_AT_ONCE]), key=lambda e: e.uid):
-                alone = bool(self._failures.keys() & {envelope.uid, *(e.uid for e in group)})
-                if group and (alone or sum(e.size for e in group) + envelope.size > AT_ONCE):
-                    yield group
-                    group = []
-                group.append(envelope)
-            if group:
-                yield group
-
-    def _fetched(
-        self, mailbox: Mailbox, wanted: Sequence[Envelope], cursor: Cursor, start: datetime
-    ) -> list[RawMail]:
-        """The mails; what the server cannot hand out is asked for alone, then kept as failed: the rest must come."""
-        if len(wanted) == 1 and self._failures.get(wanted[0].uid, 0) >= FETCHES:
-            (envelope,) = wanted
-            log.error("the server cannot hand out the mail with UID %d: kept as failed", envelope.uid)
-            error = f"the server failed {FETCHES} times to hand out this mail (UID {envelope.uid}); it is still there"
-            received_at = envelope.received_at or self.clock()
-            return [RawMail(envelope.uid, received_at, envelope.size, b"", complete=False, error=error)]
-        try:
-            mails = [mail for mail in self._fetch(mailbox, wanted, cursor, start) if mail is not None]
-        except Trouble:
-            for envelope in wanted:
-                self._failures[envelope.uid] = self._failures.get(envelope.uid, 0) + 1
-            raise
-        for envelope in wanted:
-            self._failures.pop(envelope.uid, None)
-        return mails
-
-    def _fetch(
-        self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime
-    ) -> Iterator[RawMail | None]:
-        small = [e.uid for e in envelopes if e.size <= AT_ONCE]
-        bodies = mailbox.bodies(small) if small else {}
-        for envelope in envelopes:
-            complete = envelope.size <= self.reading.max_bytes
-            if envelope.size <= AT_ONCE:
-                raw = bodies.get(envelope.uid)  # absent: somebody removed it meanwhile
-            else:
-                # To the end, not to the announced size: servers understate it.
-                raw = b"".join(mailbox.slices(envelope.uid, upto=self.reading.max_bytes if complete else HEAD))
-            yield (
-                None
-                if raw is None
-                else RawMail(
-                    envelope.uid,
-                    envelope.received_at or self.clock(),
-                    envelope.size,
-                    raw,
-                    complete,
-                    self._suspect_before(envelope, cursor, start),
-                )
-            )
 
     def _keep(self, cursor: Cursor, mails: Sequence[RawMail], last_uid: int) -> None:
         def keep(store: Store) -> int:
@@ -301,8 +246,3 @@ class Receiver:
 
 def _start_fact(folder: str) -> str:
     return f"start:{folder}"
-
-
-def _next_uid(mailbox: Mailbox) -> int:
-    """UIDNEXT, or one above the last mail where the server does not tell."""
-    return mailbox.uidnext or max(mailbox.uids_after(0), default=0) + 1
