@@ -27,6 +27,16 @@ def m002_what_letters_are_about(db: Database) -> None:
     db.execute("CREATE INDEX outbox_about ON outbox (letter, about) WHERE about <> ''")
 
 
+@migrations()
+def m003_message_id_aliases(db: Database) -> None:
+    """The Message-IDs that servers gave our letters instead of ours, as `domain.given_id` compares them."""
+    db.execute("""CREATE TABLE outbox_alias (
+        message_id TEXT PRIMARY KEY,
+        outbox_id INTEGER NOT NULL REFERENCES outbox (id)
+    ) STRICT, WITHOUT ROWID""")
+    db.execute("CREATE INDEX outbox_alias_letter ON outbox_alias (outbox_id)")
+
+
 # What every list of states below says is said in domain.model too; a test compares them.
 _THE_DESK = (
     """CREATE TABLE signing_key (

@@ -28,6 +28,7 @@ from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, token_in
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
+from pqr_mailbot.domain.given_id import comparable, id_given
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Classification, Evidence, Mail, State, Ticket
 from pqr_mailbot.domain.reference import format_reference
@@ -404,12 +405,11 @@ class Store:
     # -- what a decision reads -------------------------------------------------------------------------------------
 
     def known_ids(self, ids: Sequence[str]) -> dict[str, KnownId]:
-        """Which of these Message-IDs we know: our own letters by their token, other mail by its id."""
+        """Which of these Message-IDs we know: our own letters by their token or the id a server gave them, other mail
+        by its id."""
         known: dict[str, KnownId] = {}
         for said in ids:
-            token = token_in(said)
-            row = self._letter_of(token) if token else None
-            if row:
+            if row := self._letter_of(said):
                 known[said] = KnownId(
                     row["reference"], row["recipient"].lower(), not row["to_customer"], row["letter"], row["about"]
                 )
@@ -419,13 +419,13 @@ class Store:
                 known[said] = KnownId(row["reference"])
         return known
 
-    def _letter_of(self, token: str) -> dict[str, Any] | None:
+    def _letter_of(self, message_id: str) -> dict[str, Any] | None:
         return self._first(
             """SELECT reference, recipient, letter, about,
                 EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
-            FROM outbox WHERE token = ?""",
-            token,
-        )
+            FROM outbox WHERE token = ? OR id = (SELECT outbox_id FROM outbox_alias WHERE message_id = ?)""",
+            token_in(message_id), comparable(message_id),
+        )  # fmt: skip
 
     def letters_named(self, tokens: Sequence[str], message_ids: Sequence[str]) -> list[SentLetter]:
         """The letters of ours that these tokens or Message-IDs name, those known to be dead left out."""
@@ -433,16 +433,23 @@ class Store:
             """SELECT id, recipient, token, message_id, letter, reference,
                 EXISTS (SELECT 1 FROM message WHERE outbox_id = outbox.id) AS to_customer
             FROM outbox WHERE state <> 'dead' AND (token IN (SELECT value FROM json_each(?))
-                OR message_id IN (SELECT value FROM json_each(?))) ORDER BY id""",
-            json.dumps(list(tokens)), json.dumps(list(message_ids)),
+                OR message_id IN (SELECT value FROM json_each(?))
+                OR id IN (SELECT outbox_id FROM outbox_alias WHERE message_id IN (SELECT value FROM json_each(?))))
+            ORDER BY id""",
+            json.dumps(list(tokens)), json.dumps(list(message_ids)), json.dumps(list(map(comparable, message_ids))),
         )  # fmt: skip
         return [
             SentLetter(
                 outbox_id=row["id"], recipient=row["recipient"], token=row["token"], message_id=row["message_id"],
+                aliases=self._aliases_of(row["id"]),
                 letter=row["letter"], reference=row["reference"], to_customer=bool(row["to_customer"]),
             )
             for row in rows
         ]  # fmt: skip
+
+    def _aliases_of(self, outbox_id: int) -> tuple[str, ...]:
+        rows = self._all("SELECT message_id FROM outbox_alias WHERE outbox_id = ? ORDER BY message_id", outbox_id)
+        return tuple(row["message_id"] for row in rows)
 
     def ticket(self, reference: str) -> Ticket | None:
         row = self._first(
@@ -687,6 +694,9 @@ class Store:
             reply,
             letter.id,
         )
+        given = id_given(reply)
+        if given and token_in(given) is None:  # most servers that name an id name ours
+            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, letter.id)
         if letter.letter == "acknowledgement":
             self._run(
                 """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
