@@ -157,6 +157,11 @@ def text(words: str, **more: Any) -> dict[str, Any]:
          "bounce_words"),  # Domino
         (CLARA, "Buzón lleno", text("El buzón de x@y.test ha superado su cuota."), "bounce", "bounce_words"),
         (CLARA, "Mailbox full", text("The mailbox of x@y.test is over quota."), "bounce", "bounce_words"),
+        (CLARA, "Su mensaje no pudo ser entregado", text("Destinatario: x@y.test"), "bounce", "bounce_words"),
+        (CLARA, "Ihre Nachricht konnte nicht zugestellt werden", text("x@y.test unbekannt"), "bounce",
+         "bounce_words"),
+        (CLARA, "Impossible de remettre votre message", text("Votre message n'a pas pu être délivré à x@y.test"),
+         "bounce", "bounce_words"),
         (CLARA, "Mensaje bloqueado", text("Su mensaje fue bloqueado por nuestra pasarela. 554 5.7.1"), "bounce",
          "bounce_words"),
         (CLARA, "Atraso na entrega", text("A entrega da sua mensagem para x@y.test está atrasada."), "bounce",
@@ -300,6 +305,14 @@ def text(words: str, **more: Any) -> dict[str, Any]:
          "auto_reply", "automatic_words"),  # osTicket
         (CLARA, "SD-3 Café", text("Reply above this line.\nJust confirming that we got your request.", **RE),
          "auto_reply", "automatic_words"),  # Jira
+        (CLARA, "We received your request", text("A support agent will be with you soon."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Su ticket HD-12 ha sido creado", text("Pronto un agente lo contactará."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Re: Café", text("Gracias por su mensaje. Este correo no es monitoreado."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Re: Café", text("Me encuentro fuera del país hasta el 20. Cualquier inquietud con x@y.test"),
+         "auto_reply", "automatic_words"),
         (CLARA, "Hola", text("Gracias por escribirnos. Uno de nuestros asesores le responderá."), "auto_reply",
          "automatic_words"),
         # the receiving server's own filter
@@ -460,6 +473,9 @@ Re: [PQR-2026-000001] Café vencido | No me sirve esa fecha: salgo de viaje el 1
 Re: [PQR-2026-000001] Café vencido | Ya no trabajo ahí, por favor escríbanme a este correo.
 Re: [PQR-2026-000001] Café vencido | Sigo esperando. Si no es el destinatario, por favor no responda este correo.
 Re: [PQR-2026-000001] Café vencido | Quiero el cambio. Clara. Estaré de vacaciones del 15 al 30, en mi ausencia x@y.test
+Re: [PQR-2026-000001] Café vencido | Su mensaje fue recibido, pero no comparto la respuesta.
+Radicado 12 | Espero respuesta al radicado 12 lo antes posible.
+Gracias por su mensaje | Gracias por su mensaje, hemos tomado nota y aceptamos el cambio.
 Re: coffee | I'm traveling until Monday, please send it on Tuesday.
 Re: coffee | Thank you for your email. Wednesday works.
 Re: coffee | Thanks for your message, I will try the new grind.

@@ -203,7 +203,7 @@ _AWAY = _any(
     r"\b(?:me encuentro|se encuentran?|estoy|estare|estamos|me encontrare|estaremos|nos encontramos|voy a estar"
     r"|he salido|salgo)"
     r" (?:(?:actualmente|temporalmente|ahora|en este momento|en estos momentos|desde|del|a partir)\b[^.]{0,40})?"
-    r"(?:fuera de (?:la |mi |nuestra )?(?:oficina|ciudad|pais|despacho|empresa|mi puesto)|ausente|incapacitad[oa]"
+    r"(?:fuera del? (?:la |mi |nuestra )?(?:oficina|ciudad|pais|despacho|empresa|mi puesto)|ausente|incapacitad[oa]"
     r"|(?:de|en|disfrutando(?: de)?|a)(?: mis?| mi periodo de| periodo de| un periodo de)? vacaciones"
     r"|(?:de|en|con) (?:licencia|permiso|comision|viaje))",
     r"\b(?:no me encuentro|no estare|no estoy|no me encontrare)(?: \w+){0,2} (?:disponible|en (?:la |mi )?oficina"
@@ -235,6 +235,8 @@ _AWAY = _any(
     r"\b(?:ik ben|ben ik) (?:\w+ ){0,3}?(?:afwezig|niet aanwezig|niet op kantoor|(?:op|met) vakantie)\b",
 )
 _DO_NOT_ANSWER = _any(
+    r"\b(?:correo|buzon|cuenta|direccion|mailbox|inbox|address) (?:no es|no esta siendo|is not|isn't)"
+    r" (?:monitor|atendid|revisad|leid|supervis)\w*",
     r"\bno (?:responda|conteste|responder|contestar) (?:a )?(?:este|esta|al presente) (?:mensaje|correo|e-?mail"
     r"|direccion)|\b(?:please )?do not (?:reply|respond) to this\b|\bnao responda (?:a )?est[ae]\b"
     r"|\bantworten sie nicht auf diese|\b(?:favor|agradecemos|le rogamos),? no (?:responda|conteste|responder"
@@ -266,7 +268,7 @@ _DISCLAIMER = re.compile(
 # What an office's system says of what it was sent, as nobody says it of their own.
 _REGISTERED = _any(
     r"\b(?:su|tu) (?:mensaje|correo|solicitud|consulta|comunicacion|peticion|queja|reclamo|pqrs?f?|caso|ticket)"
-    r"(?: \W?#?\w{1,20}\W?)? (?:ha sido|fue) (?:recibid|radicad|registrad|cread|asignad)[oa]",
+    r"(?: \W?#?[\w-]{1,20}\W?)? (?:ha sido|fue) (?:recibid|radicad|registrad|cread|asignad)[oa]",
     r"\bse ha (?:registrado|radicado|recibido|creado|abierto|generado) (?:su|tu|un|una|el|la) \w+",
     r"\byour (?:\w+ )?(?:message|e-?mail|request|ticket|case)(?: \W?#?\w{1,20}\W?)? (?:has been|was) (?:received"
     r"|created|opened"
@@ -305,6 +307,7 @@ _CONTACT = _any(
     r"|abwesenheit)\b",
     r"\b(?:contact\w*|comuni\w+|escrib\w+|dirig\w+|dirij\w+|remit\w+|reach out|call|e-?mail|wenden"
     r"|contat\w+)\b.{0,90}[\w.]@\w",
+    r"\b(?:novedad|inquietud|requerimiento|consulta)\b.{0,60}@\w",
     r"\bplease (?:contact|call|direct|e-?mail)\b|\bveuillez (?:contacter|vous adresser)|\bwenden sie sich"
     r"|\bvertretung",
     r"\b(?:respondere|contestare|atendere|leere|dare respuesta|sera atendid[oa])\b|\bi will (?:respond|reply|answer"
@@ -321,7 +324,8 @@ _PROMISE = _any(
     r"|dias) habiles)\b",
     r"\b(?:se (?:pondra|comunicara) en contacto|(?:un|una) (?:representante|asesora?|agente)\b.{0,40}\b(?:revisara"
     r"|respondera"
-    r"|contactara)|representative will|(?:answered|reviewed|attended) by|we're on it|reply above this line"
+    r"|contactara)|(?:representative|agent|team) will|(?:answered|reviewed|attended) by|we're on it"
+    r"|reply above this line"
     r"|por encima de esta linea)",
     r"\b(?:as soon as possible|asap|shortly|within \w+ (?:business |working )?(?:hours?|days?)|get back to you"
     r"|will (?:respond|reply|be in touch)|is being reviewed)",
@@ -330,9 +334,18 @@ _PROMISE = _any(
     r"\b(?:numero de (?:radicado|caso|ticket|solicitud)|ticket (?:number|id|#)|case (?:number|id|#)|radicado (?:no"
     r"|n|#))",
 )
+
+
+def says_received(subject: str) -> bool:
+    """Does this folded subject say that something was received and registered?"""
+    bare = without_prefixes(subject)
+    return bool(_RECEIVED.search(bare) or _REGISTERED.search(bare))
+
+
 # What only a customer says; an autoresponder has no order of its own and asks nothing.
 _A_CUSTOMER = re.compile(
-    r"[?¿]|\b(?:quisiera|quiero|queremos|necesito|necesitamos|solicito|reclamo|exijo|pido)\b(?! (?:informar"
+    r"[?¿]|\bno (?:estoy|estamos) de acuerdo\b|\bno comparto\b|\b(?:quisiera|quiero|queremos|necesito|necesitamos"
+    r"|solicito|reclamo|exijo|pido)\b(?! (?:informar"
     r"|comunicar|avisar"
     r"|agradecer|que se (?:comuni|dirij|contact)|comunicar|dirigir|contactar))|\bi (?:want|need|bought|ordered|paid)\b"
     r"|\bme (?:sirve|queda|funciona|parece|conviene)\b|\b(?:escriban|llamen|contesten|respondan|envien)(?:me|nos)\b"
@@ -365,6 +378,7 @@ class Signs:
 
     subject: bool = False  # `hints_at_absence`
     named: bool = False  # `names_automatic`
+    received: bool = False  # `says_received`
     answers: bool = False  # the mail says it answers another
     role: bool = False  # from an address such as notificaciones@
     envelope: bool = False  # a header that only machines and forwarding rules set
@@ -399,7 +413,8 @@ def sounds_automatic(text: str, signs: Signs) -> str | None:
     if brief and _REGISTERED.search(head) and (tied or signs.role):
         return "receipt confirmed"
     whole = received and received.start() < 120 and len(text) < _SHORT / 2 and not signs.quotes
-    if received and _PROMISE.search(text) and brief and (tied or whole):
+    promised = brief and (_PROMISE.search(text) or _REGISTERED.search(head))
+    if promised and (signs.received or (received and (tied or whole))):
         return "receipt confirmed"
     return "subject and header" if signs.subject and signs.envelope else None
 
@@ -460,7 +475,8 @@ _RETURNED_SUBJECT = _any(
     r"|(?:en )?cuarentena|bloquead|atraso na entrega"
     r"|(?:buzon|casilla) (?:llen[oa]|sin espacio)|entrega (?:ha )?fall)",
     r"\b(?:mailbox|inbox) (?:is )?full\b|\b(?:over|exceeded) (?:\w+ )?quota\b|\bquota (?:exceeded|warning)\b",
-    r"\b(?:zustellung|fehlgeschlagen|echec|mancata consegna|falha (?:na|de) entrega|unknown (?:user|recipient"
+    r"^impossible de (?:remettre|distribuer|envoyer) (?:votre|le)\b|\b(?:zustellung|fehlgeschlagen|echec"
+    r"|mancata consegna|falha (?:na|de) entrega|unknown (?:user|recipient"
     r"|address))",
     r"^(?:delivery|delivered|entregado|failed|failure|error|warning|aviso|nondeliv|message status"
     r"|mail administrator)\b",
@@ -531,7 +547,9 @@ _SMTP_CODE = _any(
 
 
 def says_returned(subject: str, raw_subject: str) -> bool:
-    """Does this folded subject (and as it was written) name a mail that came back?"""
+    """Does this folded subject (and as it was written) name a mail that came back, or say so in a sentence?"""
+    if sounds_returned(subject):
+        return True
     return BOUNCE_SUBJECT.search(subject) is not None or _BOUNCE_CJK.match(raw_subject) is not None
 
 

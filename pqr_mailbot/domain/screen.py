@@ -187,6 +187,7 @@ def automatic_words(mail: Mail, policy: Policy) -> str | None:
     signs = phrases.Signs(
         subject=phrases.hints_at_absence(subject),
         named=phrases.names_automatic(subject),
+        received=phrases.says_received(subject),
         answers=bool(mail.in_reply_to or mail.references) or phrases.is_answer(subject),
         role=mail.sender is not None and _ROLE.match(mail.sender.address) is not None,
         envelope=_passed_by_machine(mail),
