@@ -130,6 +130,51 @@ def test_the_acknowledgement_counts_once_the_server_took_it(post: Post) -> None:
     assert post.rows("acknowledged_at", "ticket")[0][0].startswith("2026-06-01T15:47")
 
 
+SES_LETTER = "0100018f6e2c1a2b-1a2b3c4d-1234-5678-9abc-def012345678-000000"
+GIVEN = "<DM6PR11MB4457A1B2@DM6PR11MB4457.namprd11.prod.outlook.com>"
+REWRITTEN = [
+    # what the server says; the id the customer's program and other mail systems then see
+    (f"250 Ok {SES_LETTER}", f"<{SES_LETTER}@email.amazonses.com>"),
+    (f"250 Ok {SES_LETTER}", f"<{SES_LETTER}@sa-east-1.amazonses.com>"),
+    (f"250 2.0.0 OK {GIVEN} [Hostname=DM6PR11MB4457.namprd11.prod.outlook.com]", GIVEN),
+]
+
+
+@pytest.mark.parametrize(("answer", "seen"), REWRITTEN)
+def test_an_answer_to_an_id_that_the_server_gave_joins_the_case(post: Post, answer: str, seen: str) -> None:
+    post.server.answers = {"DOT": [answer, "250 ok"]}
+    post.round(width=1)
+    bench = Bench(post.path)
+    reply = bench.take(eml(subject="gracias", message_id="<m2@correo.test>", In_Reply_To=seen))
+    stranger = bench.take(eml("Eva <eva@otro.test>", "gracias", message_id="<m3@otro.test>", In_Reply_To=seen))
+    assert (reply["reference"], len(bench.tickets())) == ("PQR-2026-000001", 2)
+    assert stranger["reference"] == "PQR-2026-000002"  # it proves which case, never who
+    bench.close()
+
+
+@pytest.mark.parametrize(("answer", "seen"), REWRITTEN)
+@pytest.mark.parametrize(("gone", "acknowledged"), [(CLARA, False), ("eva@otro.test", True)])
+def test_a_bounce_that_names_only_the_id_the_server_gave_is_tied(
+    post: Post, answer: str, seen: str, gone: str, acknowledged: bool
+) -> None:
+    post.server.answers = {"DOT": [answer, "250 ok"]}
+    post.round(width=1)
+    bench = Bench(post.path)
+    report = f"<{gone}>: 550 5.1.1 User unknown\n\n--- Original message headers ---\n\nMessage-ID: {seen}\n"
+    bounce = eml("MAILER-DAEMON@mx.test", "Undelivered Mail Returned to Sender", report, message_id="<b1@mx.test>")
+    assert bench.take(bounce)["verdict"] == "bounce"
+    assert bool(bench.tickets()[0]["acknowledged_at"]) is acknowledged
+    bench.close()
+
+
+def test_a_server_that_names_our_own_id_gives_no_other(post: Post) -> None:
+    ours = [message_id for (message_id,) in post.rows("message_id")]
+    post.server.answers = {"DOT": [f"250 2.6.0 {one} Queued mail for delivery" for one in ours]}
+    post.round(width=1)
+    assert post.states == [SENT, SENT]
+    assert post.rows("count(*) AS n, 0 AS id", "outbox_alias") == [(0, 0)]
+
+
 def test_a_letter_that_is_tried_again_is_the_same_letter(post: Post) -> None:
     ids = [message_id for (message_id,) in post.rows("message_id")]
     post.server.answers = {"DOT": "451 4.3.0 later"}

@@ -551,6 +551,14 @@ def test_of_ten_thousand_people_none_is_cut_in_half() -> None:
     [
         ("juan perez@gmail.test", None),  # an answer to perez@ would reach a stranger
         ("Ana María ana@x.co", None),
+        ("Ruiz, Ana ana@x.co", None),
+        ("juan,perez@x.co", None),
+        ("juan perez@x.co, otro@x.co", None),  # nor does the next one stand in for it
+        ("juan\tperez@x.co", None),
+        ("juan\u00a0perez@x.co", None),
+        ("juan perez@x.co (Juan)", None),
+        ("juan perez @x.co", None),
+        ("ana@x.co, otro@x.co", "ana@x.co"),
         ("Ana <ana@x.co>", "ana@x.co"),
         ("ana@x.co (Ana Ruiz)", "ana@x.co"),
         ('"Ana Ruiz" ana@x.co', "ana@x.co"),

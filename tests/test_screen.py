@@ -16,6 +16,7 @@ from pqr_mailbot.domain.screen import CHECKS, NOT_OF_FORMS, form_customer, scree
 CLARA = "clara@correo.test"
 REPORT = "multipart/report; report-type="
 RE = {"in_reply_to": ("<pqr.aaaaaaaaaaaaa.bbbbbbbbbbbbbbbb@lohas.test>",)}
+OUTLOOK = {"x_mailer": "Microsoft Outlook 16.0"}
 AWAY = "Estaré de vacaciones hasta el 15 de enero. Para asuntos urgentes contactar a Luis Paz, luis@empresa.test."
 RECEIVED = "Hemos recibido su mensaje. Le responderemos a la mayor brevedad en nuestro horario de atención."
 
@@ -93,6 +94,17 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "Hola", h(sender="owner-lista@otro.test"), "list", "list_sender"),
         (CLARA, "Hola", h(sender="Lista <lista-bounces+clara=correo.test@otro.test>"), "list", "list_sender"),
         (CLARA, "Hola", h(return_path="<lista-bounces@otro.test>"), "list", "list_sender"),
+        ("lista-bounces@otro.test", "Hola", {}, "list", "list_sender"),
+        ("owner-lista@otro.test", "Hola", {}, "list", "list_sender"),
+        (CLARA, "Hola", h(sender="Lista <LISTA@LISTSERV.OTRO.TEST>"), "list", "list_sender"),
+        (CLARA, "Hola", h(list_unsubscribe="<https://x.test>", list_unsubscribe_post="One-Click", **OUTLOOK), "list",
+         "mailing_list"),  # RFC 8058: who writes by hand has no one-click
+        (CLARA, "Hola", {"to": (Address("lista@otro.test"),), **h(precedence="bulk", **OUTLOOK)}, "list",
+         "precedence_bulk"),  # majordomo keeps the author's X-Mailer
+        # … and campaigns that lost their headers: two of browser, way out and role
+        (CLARA, "Novedades", text("Ver en el navegador\nCompra ya.\nCancelar suscripción"), "list", "campaign_words"),
+        (CLARA, "Sale", text("View in browser\nNow.\nUnsubscribe"), "list", "campaign_words"),
+        ("boletin@tienda.test", "Enero", text("Ofertas. Para darse de baja, aquí."), "list", "campaign_words"),
         # the mail system: RFC 5321 section 4.5.5, RFC 3464, RFC 6533
         (CLARA, "Hola", h(return_path="<>"), "bounce", "null_sender"),
         (CLARA, "Re: Hola", h(return_path="< >"), "auto_reply", "null_sender_answers"),  # RFC 3834 section 3.3
@@ -136,6 +148,25 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "Error de entrega", text("Su mensaje no pudo ser entregado a x@y.test"), "bounce", "bounce_words"),
         (CLARA, "Aviso", text("x@y.test: 550 no such user", **h(return_path="<>")), "bounce", "bounce_words"),
         (CLARA, "Caso", text("This is the Postfix program at host x. 550 5.1.1 no"), "bounce", "bounce_words"),
+        (CLARA, "Correo no entregado devuelto al remitente", {}, "bounce", "bounce_words"),  # Postfix, Zimbra
+        (CLARA, "Retransmitido: Caso", {}, "bounce", "bounce_words"),  # Exchange: RFC 3464 `relayed`
+        (CLARA, "Notificação do status de entrega (Falha)", {}, "bounce", "bounce_words"),
+        (CLARA, "Notificación de entrega: La entrega ha fallado", {}, "bounce", "bounce_words"),  # Oracle, at ETB
+        (CLARA, "**Message you sent blocked by our bulk email filter**", {}, "bounce", "bounce_words"),  # Barracuda
+        (CLARA, "FALLO EN LA ENTREGA: Clara", text("Su mensaje\n\nno se ha entregado a:\n\nx@y.test"), "bounce",
+         "bounce_words"),  # Domino
+        (CLARA, "Buzón lleno", text("El buzón de x@y.test ha superado su cuota."), "bounce", "bounce_words"),
+        (CLARA, "Mailbox full", text("The mailbox of x@y.test is over quota."), "bounce", "bounce_words"),
+        (CLARA, "Su mensaje no pudo ser entregado", text("Destinatario: x@y.test"), "bounce", "bounce_words"),
+        (CLARA, "Ihre Nachricht konnte nicht zugestellt werden", text("x@y.test unbekannt"), "bounce",
+         "bounce_words"),
+        (CLARA, "Impossible de remettre votre message", text("Votre message n'a pas pu être délivré à x@y.test"),
+         "bounce", "bounce_words"),
+        (CLARA, "Mensaje bloqueado", text("Su mensaje fue bloqueado por nuestra pasarela. 554 5.7.1"), "bounce",
+         "bounce_words"),
+        (CLARA, "Atraso na entrega", text("A entrega da sua mensagem para x@y.test está atrasada."), "bounce",
+         "bounce_words"),
+        (CLARA, "Mensaje no entregado", text("Me devolvió x@y.test", **h(return_path="<>")), "bounce", "bounce_words"),
         # RFC 8098, RFC 5965, RFC 7489, RFC 8460, RFC 6047
         (CLARA, "Leído", report("disposition-notification"), "receipt", "read_receipt"),
         (CLARA, "Leído: Caso", part("message/disposition-notification"), "receipt", "read_receipt"),
@@ -146,6 +177,11 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "Return Receipt (displayed) - Caso", text("This is a Return Receipt for the mail that you sent"),
          "receipt", "plain_receipt"),
         (CLARA, "Lu : Cas", text("Votre message À : Clara Objet : Cas a été lu le 1 juin"), "receipt", "plain_receipt"),
+        (CLARA, "Caso", text("Return Receipt\nYour document: Caso\nwas received by: Clara\nat: 12/01/2026"), "receipt",
+         "plain_receipt"),  # Notes
+        (CLARA, "Caso", text("Su documento: Caso\nfue recibido por: Clara/EMP\na las: 12/01/2026"), "receipt",
+         "plain_receipt"),
+        (CLARA, "complaint about message from 192.0.2.9", {}, "report", "abuse_report"),  # JMRP
         (CLARA, "Abuse", report("feedback-report"), "report", "abuse_report"),
         (CLARA, "Abuse", part("message/feedback-report"), "report", "abuse_report"),
         (CLARA, "Report Domain: lohas.test Submitter: google.com Report-ID: <1>", {}, "report", "abuse_report"),
@@ -170,6 +206,11 @@ def text(words: str, **more: Any) -> dict[str, Any]:
          "challenge"),
         (CLARA, "Re: Caso", text("Your message is being held. Click here to verify your address."), "challenge",
          "challenge"),
+        (CLARA, "Re: Caso (verification required)", {}, "challenge", "challenge"),
+        (CLARA, "Re: Caso", text("I'm protecting myself from receiving junk mail. Just once, click here."), "challenge",
+         "challenge"),  # Spam Arrest
+        (CLARA, "Re: Caso", text("Para que sua mensagem seja encaminhada, clique aqui"), "challenge",
+         "challenge"),  # UOL
         # nobody reads there (FreeScout #3670, #634)
         ("no-reply@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
         ("noreply@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
@@ -182,6 +223,8 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         ("tiendanoreply@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
         ("notificaciones-no-reply@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
         ("do-not-reply+x@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
+        ("root@servidor.test", "Cron", {}, "no_reply", "no_reply_sender"),  # Request Tracker's list
+        ("nagios@servidor.test", "** PROBLEM **", {}, "no_reply", "no_reply_sender"),
         # autoresponders with nothing but a subject
         (CLARA, "Respuesta automática: Café", {}, "auto_reply", "out_of_office"),
         (CLARA, "RESPUESTA AUTOMATICA: Café", {}, "auto_reply", "out_of_office"),
@@ -201,6 +244,7 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "AUTO: Ana López is out of the office (returning 01/05/2027)", {}, "auto_reply", "out_of_office"),
         (CLARA, "Auto: Re: coffee", {}, "auto_reply", "out_of_office"),
         (CLARA, "Re: coffee [Auto-Reply]", {}, "auto_reply", "out_of_office"),
+        (CLARA, "Ausência Temporária: café", {}, "auto_reply", "out_of_office"),  # Exchange in Brazil
         (CLARA, "Resposta automática: café", {}, "auto_reply", "out_of_office"),
         (CLARA, "Fora do escritório: café", {}, "auto_reply", "out_of_office"),
         (CLARA, "Automatische Antwort: Kaffee", {}, "auto_reply", "out_of_office"),
@@ -243,6 +287,34 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "Gracias por contactarnos", text(RECEIVED), "auto_reply", "automatic_words"),
         (CLARA, "Re: coffee", text("Thank you for contacting us. We will get back to you within two business days."),
          "auto_reply", "automatic_words"),
+        (CLARA, "Out of Office AutoReply", text("I'm out today."), "auto_reply", "automatic_words"),
+        (CLARA, "Re: Café", text("Estoy en vacaciones. Regreso el 20 de enero."), "auto_reply", "automatic_words"),
+        (CLARA, "Re: Café", text("Ya no laboro en la empresa, favor escribir a luis@y.test."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Re: Café", text("La empresa se encuentra en vacaciones colectivas hasta el 8. Su mensaje será"
+         " atendido al regreso."), "auto_reply", "automatic_words"),
+        (CLARA, "Re: Café", text("Sóc fora de l'oficina fins al 20. " + AWAY), "auto_reply", "automatic_words"),
+        ("notificaciones@y.test", "Pago", text("Pago exitoso. Por favor no responda a este correo."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Pago", text("Mensaje generado automáticamente, favor no responder."), "auto_reply", "automatic_words"),
+        (CLARA, "Radicado 12", text("Se ha registrado su comunicación con el número 12."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Ticket recibido", text("Se ha creado un ticket con el ID 3."), "auto_reply",
+         "automatic_words"),  # Freshdesk
+        (CLARA, "Support Ticket Opened [#3]", text("A request for support has been created and assigned #3."),
+         "auto_reply", "automatic_words"),  # osTicket
+        (CLARA, "SD-3 Café", text("Reply above this line.\nJust confirming that we got your request.", **RE),
+         "auto_reply", "automatic_words"),  # Jira
+        (CLARA, "We received your request", text("A support agent will be with you soon."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Su ticket HD-12 ha sido creado", text("Pronto un agente lo contactará."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Re: Café", text("Gracias por su mensaje. Este correo no es monitoreado."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Re: Café", text("Me encuentro fuera del país hasta el 20. Cualquier inquietud con x@y.test"),
+         "auto_reply", "automatic_words"),
+        (CLARA, "Hola", text("Gracias por escribirnos. Uno de nuestros asesores le responderá."), "auto_reply",
+         "automatic_words"),
         # the receiving server's own filter
         (CLARA, "Gane dinero", h(x_spam_flag="YES"), "spam", "marked_spam"),
         (CLARA, "Gane dinero", h(x_spam_status="Yes, score=9.1 required=5.0"), "spam", "marked_spam"),
@@ -270,6 +342,10 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "Hola", h(x_auto_response_suppress="All"), "person", ""),  # no machine: only wants no answer
         (CLARA, "Hola", h(disposition_notification_to="clara@correo.test"), "person", ""),  # asks for a receipt
         (CLARA, "Re: Hola", {**RE, **h(list_unsubscribe="<mailto:x@y.test>")}, "person", ""),  # from a sales program
+        (CLARA, "Hola", h(list_unsubscribe="<mailto:x@y.test>", **OUTLOOK), "person", ""),  # from a gateway
+        (CLARA, "Hola", h(precedence="bulk", **OUTLOOK), "person", ""),  # likewise
+        ("shop-owner@correo.test", "Hola", {}, "person", ""),
+        ("boletin@correo.test", "Hola", {}, "person", ""),
         ("norberto.replica@correo.test", "Hola", {}, "person", ""),
         ("notificacionesjudiciales@rama.test", "Auto admisorio", {}, "person", ""),
         (CLARA, "Hola", h(list_id="Info <info.lohas.test>", precedence="list"), "person", ""),  # the office's own group
@@ -325,6 +401,9 @@ Ausencia de sello de calidad | La bolsa llegó sin el sello.
 Vacaciones en su hotel | Quiero reservar vacaciones en su hotel cafetero.
 Vacaciones colectivas y pedido | Salimos a vacaciones colectivas el 20, por favor envíen antes mi pedido.
 Estamos de vacaciones | ¿Pueden guardar nuestro pedido hasta enero?
+Vacaciones | Estoy de vacaciones hasta el 20 y quisiera que el pedido llegue después.
+Mi solicitud | Mi solicitud fue radicada el 3 con el número 12 y no han respondido.
+Gracias por contactarme | Confirmo que recibí el dinero.
 Salgo de vacaciones | Salgo de vacaciones mañana y mi suscripción sigue activa, suspéndanla.
 Fuera de la ciudad | Estaré fuera de la ciudad, ¿pueden entregar el lunes?
 Fuera de la oficina me dejaron el paquete | El mensajero lo dejó tirado.
@@ -359,6 +438,14 @@ Notificación de entrega | Recibí la notificación de entrega pero no el café.
 Estado de entrega del pedido 44 | ¿Dónde va?
 Devolución de dinero | Exijo la devolución de mi dinero.
 Devolución | Quiero devolver la prensa francesa.
+Correo devuelto | Escribí a ventas y el correo me fue devuelto, ¿cuál es la dirección?
+Me rebota el correo | Cuando les escribo a ventas me rebota: 550 5.1.1 User unknown.
+Mensaje no entregado | Mi mensaje del viernes no fue entregado, lo repito: no llegó el café.
+Correo no entregado | Intenté escribir a quejas y no fue entregado. El café llegó roto.
+Buzón lleno | Es imposible dejarles mensaje, su buzón está lleno. Necesito que me llamen.
+Failure notice | My machine shows a failure notice.
+Mail System Error | Your page says mail system error when I register.
+Message not delivered | I wrote to sales and it came back. I want three bags.
 Correo equivocado | Me enviaron un correo que no es para mí.
 Su correo no es claro | Su correo no es claro, ¿a qué dirección devuelvo la bolsa?
 Correo sin respuesta | Su correo no fue respondido y el mío tampoco. Llevo tres semanas.
@@ -382,6 +469,14 @@ Re: [PQR-2026-000001] Café vencido | Listo. En mi ausencia recibe mi esposa.
 Re: [PQR-2026-000001] Café vencido | No estaré disponible el martes, mejor el jueves.
 Re: [PQR-2026-000001] Café vencido | Para urgencias mi celular es 3001234567.
 Re: reunión | I will be away on Tuesday, can we meet on Wednesday?
+Re: [PQR-2026-000001] Café vencido | No me sirve esa fecha: salgo de viaje el 10 y regreso el 20.
+Re: [PQR-2026-000001] Café vencido | Ya no trabajo ahí, por favor escríbanme a este correo.
+Re: [PQR-2026-000001] Café vencido | Sigo esperando. Si no es el destinatario, por favor no responda este correo.
+Re: [PQR-2026-000001] Café vencido | Quiero el cambio. Clara. Estaré de vacaciones del 15 al 30, en mi ausencia x@y.test
+Re: [PQR-2026-000001] Café vencido | Su mensaje fue recibido, pero no comparto la respuesta.
+Radicado 12 | Espero respuesta al radicado 12 lo antes posible.
+Gracias por su mensaje | Gracias por su mensaje, hemos tomado nota y aceptamos el cambio.
+Re: coffee | I'm traveling until Monday, please send it on Tuesday.
 Re: coffee | Thank you for your email. Wednesday works.
 Re: coffee | Thanks for your message, I will try the new grind.
 Re: your answer | We have received the box, thank you.

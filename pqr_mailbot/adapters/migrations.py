@@ -28,6 +28,16 @@ def m002_what_letters_are_about(db: Database) -> None:
 
 
 @migrations()
+def m003_message_id_aliases(db: Database) -> None:
+    """The Message-IDs that servers gave our letters instead of ours, as `domain.given_id` compares them."""
+    db.execute("""CREATE TABLE outbox_alias (
+        message_id TEXT PRIMARY KEY,
+        outbox_id INTEGER NOT NULL REFERENCES outbox (id)
+    ) STRICT, WITHOUT ROWID""")
+    db.execute("CREATE INDEX outbox_alias_letter ON outbox_alias (outbox_id)")
+
+
+@migrations()
 def m004_sent_folder(db: Database) -> None:
     """Mail of the Sent folder is kept beside that of the inbox, and means something else."""
     folders = "CHECK (folder IN ('inbox', 'sent'))"

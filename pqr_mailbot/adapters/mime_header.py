@@ -43,7 +43,7 @@ _WORD_STOPS = re.compile(r"[<>\",]")
 # A name that should have been in quotes: Pérez, Ana <ana@x.co>
 _NAME_WITH_COMMA = re.compile(r"""(?:^|(?<=,))\s?((?:[^,;<>@"():\\]{1,80}+,\s?){1,2}[^,;<>@"():\\]{1,80}+)(?=<)""")
 # `From: juan perez@x.co`: no brackets say where the address begins, and an answer to perez@x.co may reach a stranger.
-_CUT_ADDRESS = re.compile(r"\A[^<>,;:@]*[^\s<>,;:@\ue001]\s+[^\s<>,;:@\[\]]{1,64}@[^\s<>,;:@\[\]]+\s*\Z")
+_CUT_ADDRESS = re.compile(r"\A[^<>;:@]*[^\s<>,;:@\ue001]\s*[\s,]\s*[^\s<>,;:@\[\]]{1,64}@[^\s<>,;:@\[\]]+\s*(?:,|\Z)")
 _QUOTED_OR_SEMICOLON = re.compile(r'"(?:[^"\\]++|\\.)*+"|;')
 _SCHEME = re.compile(r"(?i)\A(?:mailto|smtp):")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\],;:\\\"@\ue000-\uf8ff]{1,64}")

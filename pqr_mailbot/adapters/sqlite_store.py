@@ -30,6 +30,7 @@ from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
 from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
+from pqr_mailbot.domain.given_id import comparable, id_given
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, Mail, State, Ticket
 from pqr_mailbot.domain.reference import format_reference
@@ -429,12 +430,11 @@ class Store:
     # -- what a decision reads -------------------------------------------------------------------------------------
 
     def known_ids(self, ids: Sequence[str]) -> dict[str, KnownId]:
-        """Which of these Message-IDs we know: our own letters by their token, other mail by its id."""
+        """Which of these Message-IDs we know: our own letters by their token or the id a server gave them, other mail
+        by its id."""
         known: dict[str, KnownId] = {}
         for said in ids:
-            token = token_in(said)
-            row = self._letter_of(token) if token else None
-            if row:
+            if row := self._letter_of(said):
                 known[said] = KnownId(
                     row["reference"], row["recipient"].lower(), not row["customer_facing"], row["letter"],
                     row["about"], row["seen"],
@@ -445,22 +445,27 @@ class Store:
                 known[said] = KnownId(row["reference"])
         return known
 
-    def _letter_of(self, token: str) -> dict[str, Any] | None:
+    def _letter_of(self, message_id: str) -> dict[str, Any] | None:
         return self._first(
-            "SELECT reference, recipient, letter, about, customer_facing, seen FROM outbox WHERE token = ?", token
-        )
+            """SELECT reference, recipient, letter, about, customer_facing, seen FROM outbox
+            WHERE token = ? OR id = (SELECT outbox_id FROM outbox_alias WHERE message_id = ?)""",
+            token_in(message_id), comparable(message_id),
+        )  # fmt: skip
 
     def letters_named(self, tokens: Sequence[str], message_ids: Sequence[str]) -> list[SentLetter]:
         """The letters of ours that these tokens or Message-IDs name, those known to be dead left out."""
         rows = self._all(
             """SELECT id, recipient, token, message_id, letter, reference, customer_facing
             FROM outbox WHERE state <> 'dead' AND (token IN (SELECT value FROM json_each(?))
-                OR message_id IN (SELECT value FROM json_each(?))) ORDER BY id""",
-            json.dumps(list(tokens)), json.dumps(list(message_ids)),
+                OR message_id IN (SELECT value FROM json_each(?))
+                OR id IN (SELECT outbox_id FROM outbox_alias WHERE message_id IN (SELECT value FROM json_each(?))))
+            ORDER BY id""",
+            json.dumps(list(tokens)), json.dumps(list(message_ids)), json.dumps(list(map(comparable, message_ids))),
         )  # fmt: skip
         return [
             SentLetter(
                 outbox_id=row["id"], recipient=row["recipient"], token=row["token"], message_id=row["message_id"],
+                aliases=self._aliases_of(row["id"]),
                 letter=row["letter"], reference=row["reference"], to_customer=bool(row["customer_facing"]),
             )
             for row in rows
@@ -477,6 +482,10 @@ class Store:
             return None
         cases = self.cases_of(row["id"]) or [row["reference"]] * (row["reference"] is not None)
         return OwnLetter(row["id"], row["letter"], row["recipient"], row["state"], tuple(cases))
+
+    def _aliases_of(self, outbox_id: int) -> tuple[str, ...]:
+        rows = self._all("SELECT message_id FROM outbox_alias WHERE outbox_id = ? ORDER BY message_id", outbox_id)
+        return tuple(row["message_id"] for row in rows)
 
     def ticket(self, reference: str) -> Ticket | None:
         row = self._first(
@@ -814,6 +823,9 @@ class Store:
             reply,
             letter.id,
         )
+        given = id_given(reply)
+        if given and token_in(given) is None:  # most servers that name an id name ours
+            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, letter.id)
         if letter.letter == "acknowledgement":
             self._run(
                 """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)

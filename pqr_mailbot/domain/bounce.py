@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pqr_mailbot.domain.given_id import comparable
+
 Outcome = Literal["hard", "soft", "unknown"]  # given up · still being tried · returned, and it does not say which
 
 _ARRIVED = frozenset({"delivered", "relayed", "expanded"})
@@ -90,7 +92,8 @@ def outcome_for(bounce: Bounce, letter: SentLetter) -> Outcome | None:
 def reading_for(bounce: Bounce, letter: SentLetter) -> BouncedRecipient | None:
     """The gravest line of the bounce about this very letter and its recipient, None when the two keys do not meet."""
     ids = {letter.message_id, *letter.aliases}
-    if letter.token not in bounce.tokens and not ids.intersection(bounce.message_ids):
+    said = {*bounce.message_ids, *map(comparable, bounce.message_ids)}
+    if letter.token not in bounce.tokens and not ids & said:
         return None
     recipient = letter.recipient.lower()
     about = [one for one in bounce.recipients if recipient in (one.address.lower(), one.original.lower())]

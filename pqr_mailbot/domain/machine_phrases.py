@@ -19,7 +19,8 @@ _QUOTE_BEGINS = re.compile(
     r"|escreveu)\b)"
 )
 _GATEWAY_TAGS = re.compile(
-    r"^(?:\[?\s*(?:external|externo|externa|ext|correo externo|extern|caution)\s*(?:\]|:)\s*|\*{2,}\w+\*{2,}\s*)+"
+    r"^(?:\[?\s*(?:external|externo|externa|ext|correo externo|extern|caution)\s*(?:\]|:)\s*|\*{2,}\w+\*{2,}\s*"
+    r"|\*{2,}\s*)+"
 )
 _ANSWER = re.compile(r"^(?:(?:re|rv|res|aw|antw|sv|vs|ref|rif|r|odp)\s*(?:\[\d{1,3}\])?\s*:\s*)+")
 _FORWARD = re.compile(r"^(?:re\s*:\s*)*(?:fwd?|rv|rm|wg|enc|tr|i|vl|reenviado|reenv)\s*:\s*")
@@ -39,6 +40,11 @@ def opening(text: str) -> str:
 def quotes(text: str) -> bool:
     """Does an earlier mail stand below the first words?"""
     return any(_QUOTE_BEGINS.match(line) for line in plain(text[: 4 * _HEAD]).split("\n"))
+
+
+def closing(text: str) -> str:
+    """The last words of a mail, folded, as one line."""
+    return " ".join(plain(text[-_HEAD:]).split())
 
 
 def is_answer(subject: str) -> bool:
@@ -92,7 +98,7 @@ AUTOMATIC_SUBJECT = re.compile(
             r"(?:vacation|holiday|absence|away|leave)[ -](?:auto[ -]?)?(?:reply|message|response|notice"
             r"|notification)",
             # Portuguese
-            r"resposta (?:automatica|de ausencia)|mensagem automatica|aviso de (?:ferias|ausencia)",
+            r"resposta (?:automatica|de ausencia)|mensagem automatica|aviso de (?:ferias|ausencia)|ausencia temporaria",
             r"(?:estou )?(?:fora|ausente) d[oae] (?:escritorio|empresa|gabinete)|ausencia do escritorio",
             # German
             r"autom(?:atische|\.) (?:antwort|ruckantwort|ruckmeldung|abwesenheits\w+|empfangs\w+|e-?mail-?antwort)",
@@ -175,7 +181,8 @@ _RECEIVED_SUBJECT = _any(
     r"^(?:confirmacion|acuse) de (?:recepcion|recibo|recibido)|^radicado|^su (?:solicitud|caso|ticket) ha sido",
     r"^thank(?:s| you) for (?:contacting|your (?:e-?mail|message|enquiry|inquiry|interest|request)|reaching"
     r"|getting in)",
-    r"^\[(?:request|ticket|solicitud) (?:received|recibid[oa])\]|^we(?:'ve| have)? received your"
+    r"^\[?ticket ?#\d|^(?:support )?ticket (?:opened|abierto)|^ticket de soporte (?:abierto|creado)",  # OTRS, osTicket
+    r"^\[(?:request|ticket|solicitud) (?:received|recibid[oa])\]|^we(?:'ve| have)? (?:received|got) your"
     r"|^your (?:message|e-?mail|request|enquiry|inquiry) (?:has been|was) received",
     r"^eingangsbestatigung|^(?:ihre|vielen dank fur ihre) (?:anfrage|nachricht|e-?mail)|^accuse de reception",
     r"^(?:recebemos (?:a )?sua|obrigad[oa] (?:por|pelo)|confirmacao de recebimento)|^merci (?:pour|de) votre",
@@ -193,26 +200,29 @@ def hints_at_absence(subject: str) -> bool:
 
 _AWAY = _any(
     # Spanish
-    r"\b(?:me encuentro|estoy|estare|me encontrare|estaremos|nos encontramos|voy a estar|he salido|salgo)"
+    r"\b(?:me encuentro|se encuentran?|estoy|estare|estamos|me encontrare|estaremos|nos encontramos|voy a estar"
+    r"|he salido|salgo)"
     r" (?:(?:actualmente|temporalmente|ahora|en este momento|en estos momentos|desde|del|a partir)\b[^.]{0,40})?"
-    r"(?:fuera de (?:la |mi |nuestra )?(?:oficina|ciudad|pais|despacho|empresa|mi puesto)|ausente"
+    r"(?:fuera del? (?:la |mi |nuestra )?(?:oficina|ciudad|pais|despacho|empresa|mi puesto)|ausente|incapacitad[oa]"
     r"|(?:de|en|disfrutando(?: de)?|a)(?: mis?| mi periodo de| periodo de| un periodo de)? vacaciones"
     r"|(?:de|en|con) (?:licencia|permiso|comision|viaje))",
     r"\b(?:no me encuentro|no estare|no estoy|no me encontrare)(?: \w+){0,2} (?:disponible|en (?:la |mi )?oficina"
     r"|laborando)",
     r"\b(?:mi|nuestro) periodo de vacaciones|\bestare (?:fuera|ausente|de regreso)|\bacceso limitado a(?:l"
     r"| mi) correo",
+    r"\bya no (?:trabajo|laboro|hago parte|pertenezco)\b",
     r"\b(?:ya no|no) (?:trabaja|labora|hace parte)(?: mas)? (?:en|con|de|para) (?:esta|la|nuestra|el|nosotros)",
     # English
     r"\b(?:i am|i'm|i ?am|i will be|i'll be|i shall be|we are|is|will be) (?:\w+ ){0,2}?(?:out of (?:the "
     r"|my )?(?:office|town"
     r"|country)|away|on (?:\w+ )?(?:leave|vacation|holidays?|pto)|out of office|travell?ing|unavailable"
-    r"|out (?:until|from|on))\b",
+    r"|out (?:until|from|on|today|this|all|next))\b",
     r"\b(?:will|do) not (?:be|have) (?:\w+ )?(?:in the office|checking|access(?:ing)?|available|reading"
     r"|regular access)\b",
     r"\blimited (?:e-?mail )?access\b|\bno longer (?:with|works? (?:at|for|with)|employed|an employee|at this)\b",
     r"\b(?:currently )?out of (?:the )?office (?:until|from|on|and|through|with|starting|today|this)\b",
     # Portuguese, German, French, Italian, Dutch
+    r"\b(?:soc|estic|estare|sere) fora de\b",  # Catalan
     r"\b(?:estou|estarei|encontro-me|estaremos) (?:\w+ )?(?:de ferias|em ferias|ausente|fora d[oae]|em viagem"
     r"|de licenca)\b",
     r"\bich (?:bin|befinde mich|werde)\b.{0,60}\b(?:nicht im (?:buro|haus)|abwesend|im urlaub|außer haus"
@@ -224,12 +234,21 @@ _AWAY = _any(
     r"|assente|fuori sede)\b",
     r"\b(?:ik ben|ben ik) (?:\w+ ){0,3}?(?:afwezig|niet aanwezig|niet op kantoor|(?:op|met) vakantie)\b",
 )
+_DO_NOT_ANSWER = _any(
+    r"\b(?:correo|buzon|cuenta|direccion|mailbox|inbox|address) (?:no es|no esta siendo|is not|isn't)"
+    r" (?:monitor|atendid|revisad|leid|supervis)\w*",
+    r"\bno (?:responda|conteste|responder|contestar) (?:a )?(?:este|esta|al presente) (?:mensaje|correo|e-?mail"
+    r"|direccion)|\b(?:please )?do not (?:reply|respond) to this\b|\bnao responda (?:a )?est[ae]\b"
+    r"|\bantworten sie nicht auf diese|\b(?:favor|agradecemos|le rogamos),? no (?:responda|conteste|responder"
+    r"|contestar)\b",
+)
 _AUTOMATIC = _any(
     r"\best[aeo] (?:es|correo es|mensaje es|respuesta es|ha sido)(?: un[ao]?)? ?(?:mensaje|respuesta|correo"
     r"|notificacion|e-?mail)?"
     r"(?: \w+){0,3}? ?automatic(?:[ao]|amente)",
     r"\b(?:mensaje|correo|respuesta|notificacion) (?:\w+ )?(?:generad[oa]|enviad[oa]"
     r"|producid[oa]) (?:\w+ ){0,3}?automatic",
+    r"\bse (?:genera|genero|envia|envio|ha generado|ha enviado) (?:de (?:forma|manera) )?automatic",
     r"\bthis is an? (?:\w+ )?(?:automat(?:ic|ed|ically)|auto)[ -]?(?:\w+[ -])?(?:reply|response|message|e-?mail"
     r"|notification"
     r"|acknowledge?ment|generated)",
@@ -241,23 +260,31 @@ _AUTOMATIC = _any(
     r"|e una) (?:\w+ )?automatic",
     r"\bdit is een automati|\brespuesta automatica\s*[:.\-]|^(?:\W*)(?:respuesta automatica|auto-?reply"
     r"|auto-?response)\b",
-    r"\bno (?:responda|conteste|responder|contestar) (?:a )?(?:este|esta|al presente) (?:mensaje|correo|e-?mail"
-    r"|direccion)",
-    r"\b(?:please )?do not (?:reply|respond) to this\b|\bnao responda (?:a )?est[ae]\b"
-    r"|\bantworten sie nicht auf diese",
+)
+# A person's law office or virus scanner says such things below what the person wrote.
+_DISCLAIMER = re.compile(
+    r"[^.]{0,200}\b(?:no es (?:el|su) destinatario|not the (?:intended|named)|confidencial|confidential)\b.*"
+)
+# What an office's system says of what it was sent, as nobody says it of their own.
+_REGISTERED = _any(
+    r"\b(?:su|tu) (?:mensaje|correo|solicitud|consulta|comunicacion|peticion|queja|reclamo|pqrs?f?|caso|ticket)"
+    r"(?: \W?#?[\w-]{1,20}\W?)? (?:ha sido|fue) (?:recibid|radicad|registrad|cread|asignad)[oa]",
+    r"\bse ha (?:registrado|radicado|recibido|creado|abierto|generado) (?:su|tu|un|una|el|la) \w+",
+    r"\byour (?:\w+ )?(?:message|e-?mail|request|ticket|case)(?: \W?#?\w{1,20}\W?)? (?:has been|was) (?:received"
+    r"|created|opened"
+    r"|logged|registered|assigned)|\b(?:request for support|(?:support )?(?:ticket|case)) has been (?:created"
+    r"|opened|assigned)",
 )
 _RECEIVED = _any(
     r"\b(?:hemos recibido|recibimos|acusamos recibo)\b.{0,30}\b(?:mensaje|correo|solicitud|consulta|comunicacion"
     r"|e-?mail|mail)",
     r"^\W*(?:\w+\W+){0,8}?(?:muchas )?gracias por (?:contactar|escribir|comunicar|su (?:mensaje|correo|e-?mail|mail"
     r"|consulta))",
-    r"\b(?:su|tu) (?:mensaje|correo|solicitud|consulta|caso|ticket) (?:ha sido|fue) (?:recibid|radicad|registrad"
-    r"|cread"
-    r"|asignad)[oa]",
+    r"\bconfirmamos (?:el |la )?(?:recibo|recepcion|recibido) de\b",
     r"\bthank(?:s| you) for (?:contacting|your (?:e-?mail|message|enquiry|inquiry|interest|request)|reaching"
     r"|getting in)",
-    r"\bwe(?:'ve| have)? (?:successfully )?received your|\byour (?:\w+ )?(?:message|e-?mail|request"
-    r"|ticket)(?: \(?#?\w{1,20}\)?)? (?:has been|was) (?:received|created)",
+    r"\bwe (?:got|are in receipt of) your (?:\w+ )?(?:message|e-?mail|request)",
+    r"\bwe(?:'ve| have)? (?:successfully )?received your",
     r"\b(?:recebemos (?:o |a )?(?:seu|sua)|obrigad[oa] pel[oa])|\bvielen dank fur ihre (?:anfrage|nachricht|e-?mail"
     r"|mail)",
     r"\bnous avons bien recu|\bmerci (?:pour|de) votre|\babbiamo ricevuto",
@@ -269,7 +296,7 @@ _RETURN = _any(
     r"\b(?:del?|desde el|entre el) \d{1,2}\b.{0,25}\b(?:al?|hasta el|y el) \d{1,2}\b",
     r"\buntil\b|\breturn(?:ing)?\b|\bback (?:on|in|at|to)\b|\bthrough (?:\w+day|\w+ \d)"
     r"|\bfrom \w+ \d{1,2}.{0,20}\b(?:to|through)\b",
-    r"\bate (?:o dia|a |\d)|\bregresso|\bretornarei|\bbis (?:zum|einschl|\w* ?\d)|\b(?:ab dem|wieder (?:im"
+    r"\bate (?:o dia|a |(?:o )?\d)|\bregresso|\bretornarei|\bbis (?:zum|einschl|\w* ?\d)|\b(?:ab dem|wieder (?:im"
     r"|erreichbar|da|zuruck))",
     r"\bjusqu['’ ]?au|\bde retour|\bdu \d{1,2}.{0,20}\bau \d|\bfino al|\brientr|\bdal \d|\btot(?: en met)? ",
 )
@@ -280,9 +307,11 @@ _CONTACT = _any(
     r"|abwesenheit)\b",
     r"\b(?:contact\w*|comuni\w+|escrib\w+|dirig\w+|dirij\w+|remit\w+|reach out|call|e-?mail|wenden"
     r"|contat\w+)\b.{0,90}[\w.]@\w",
+    r"\b(?:novedad|inquietud|requerimiento|consulta)\b.{0,60}@\w",
     r"\bplease (?:contact|call|direct|e-?mail)\b|\bveuillez (?:contacter|vous adresser)|\bwenden sie sich"
     r"|\bvertretung",
-    r"\b(?:respondere|contestare|atendere|leere|dare respuesta)\b|\bi will (?:respond|reply|answer|get back)\b"
+    r"\b(?:respondere|contestare|atendere|leere|dare respuesta|sera atendid[oa])\b|\bi will (?:respond|reply|answer"
+    r"|get back)\b"
     r"|\bresponderei\b",
 )
 _PROMISE = _any(
@@ -293,23 +322,54 @@ _PROMISE = _any(
     r"|nuestros asesores)\b",
     r"\b(?:a la mayor brevedad|lo antes posible|a la brevedad|horario de atencion|proximas \d+ horas|\d+ (?:horas"
     r"|dias) habiles)\b",
-    r"\b(?:as soon as possible|shortly|within \w+ (?:business |working )?(?:hours?|days?)|get back to you"
+    r"\b(?:se (?:pondra|comunicara) en contacto|(?:un|una) (?:representante|asesora?|agente)\b.{0,40}\b(?:revisara"
+    r"|respondera"
+    r"|contactara)|(?:representative|agent|team) will|(?:answered|reviewed|attended) by|we're on it"
+    r"|reply above this line"
+    r"|por encima de esta linea)",
+    r"\b(?:as soon as possible|asap|shortly|within \w+ (?:business |working )?(?:hours?|days?)|get back to you"
     r"|will (?:respond|reply|be in touch)|is being reviewed)",
     r"\b(?:so bald wie moglich|schnellstmoglich|umgehend|dans les (?:plus brefs|meilleurs) delais"
     r"|entraremos em contato|o mais breve)",
     r"\b(?:numero de (?:radicado|caso|ticket|solicitud)|ticket (?:number|id|#)|case (?:number|id|#)|radicado (?:no"
     r"|n|#))",
 )
+
+
+def says_received(subject: str) -> bool:
+    """Does this folded subject say that something was received and registered?"""
+    bare = without_prefixes(subject)
+    return bool(_RECEIVED.search(bare) or _REGISTERED.search(bare))
+
+
 # What only a customer says; an autoresponder has no order of its own and asks nothing.
 _A_CUSTOMER = re.compile(
-    r"[?¿]|\b(?:mis?|nuestr[oa]s?|my|our|meu|minha) (?:pedidos?|suscripcion|entregas?|compras?|paquetes?|orden"
+    r"[?¿]|\bno (?:estoy|estamos) de acuerdo\b|\bno comparto\b|\b(?:quisiera|quiero|queremos|necesito|necesitamos"
+    r"|solicito|reclamo|exijo|pido)\b(?! (?:informar"
+    r"|comunicar|avisar"
+    r"|agradecer|que se (?:comuni|dirij|contact)|comunicar|dirigir|contactar))|\bi (?:want|need|bought|ordered|paid)\b"
+    r"|\bme (?:sirve|queda|funciona|parece|conviene)\b|\b(?:escriban|llamen|contesten|respondan|envien)(?:me|nos)\b"
+    r"|\bplease (?:send|resend|deliver|refund|cancel|ship|call me)\b"
+    r"|\b(?:los|las|les|le) (?:llamo|llamare|envio|enviare|mando|mandare|aviso|adjunto|reenvio|escribi)\b"
+    r"|\b(?:mis?|nuestr[oa]s?|my|our|meu|minha) (?:pedidos?|suscripcion|entregas?|compras?|paquetes?|orden"
     r"|facturas?"
     r"|cafe|despacho|envio|producto|bolsas?|casa|portal|order|subscription|delivery|shipment|package|coffee"
     r"|invoice)\b"
     r"|\b(?:me|nos) (?:llego|llega|respond\w+|contest\w+|sale|aparece|enviaron|mandan?|mandaron)\b"
     r"|\bi (?:got|received|keep getting|was told)\b"
 )
-_SHORT = 1_200  # characters: an autoresponder's whole word
+# In a mail system's words nobody wants, asks or owns anything; its only "I" are qmail's and its like: "I'm afraid …".
+_SOMEBODY = re.compile(
+    r"\b(?:mis?|my|minha) \w|\b(?:quisiera|quiero|necesito|necesitamos|solicito|exijo|repito|reenvio|adjunto"
+    r"|escribi|compre|pedi|recibi|intente escribir)\b"
+    r"|\b(?:me|nos) (?:rebot\w+|devolv\w+|devuel\w+|fue|fueron|sale|salio|aparece|lleg\w+|dej\w+|respond\w+"
+    r"|contest\w+|llamen"
+    r"|entreg\w+|envi\w+|pueden|dice\w*)\b|\b(?:les|le) (?:escrib|mand|reenv|pregunt)\w+|\bwhen i\b"
+    r"|\bi (?:got|get|received|keep|was told|want|need|bought|ordered|paid|wrote|write|sent|live)\b"
+)
+_ANY_AUTOMATIC = (_AWAY, _AUTOMATIC, _DO_NOT_ANSWER, _RECEIVED, _REGISTERED, _RETURN, _CONTACT)
+_SHORT = 1_200  # characters: an autoresponder's whole word,
+_VERY_SHORT = 160  # and one that says no more than that somebody is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +378,9 @@ class Signs:
 
     subject: bool = False  # `hints_at_absence`
     named: bool = False  # `names_automatic`
+    received: bool = False  # `says_received`
     answers: bool = False  # the mail says it answers another
+    role: bool = False  # from an address such as notificaciones@
     envelope: bool = False  # a header that only machines and forwarding rules set
     quotes: bool = False  # the earlier mail stands below: autoresponders seldom repeat it
 
@@ -327,20 +389,32 @@ def sounds_automatic(text: str, signs: Signs) -> str | None:
     """The kind of automatic answer that this `opening` makes together with the signs, None when it is too little."""
     if signs.named and (signs.answers or signs.envelope):
         return "named automatic"
+    text = _DISCLAIMER.sub("", text)
     if _A_CUSTOMER.search(text):
         return None
-    if signs.named and any(said.search(text) for said in (_AWAY, _AUTOMATIC, _RECEIVED, _RETURN, _CONTACT)):
+    if signs.named and any(said.search(text) for said in _ANY_AUTOMATIC):
         return "named automatic"
     head, brief = text[:500], len(text) < _SHORT
     away, received = _AWAY.search(head), _RECEIVED.search(head)
-    if _AUTOMATIC.search(text[:300]) and (signs.subject or signs.answers or signs.envelope or away or received):
+    automatic, closed = _AUTOMATIC.search(text), _DO_NOT_ANSWER.search(text)
+    early = (automatic and automatic.start() < 300) or (closed and closed.start() < 300)
+    told = away or received or _REGISTERED.search(head)
+    others = (signs.subject, signs.answers, signs.envelope, signs.role, told, automatic and closed)
+    if early and any(others):
         return "names itself automatic"
     if away and (signs.subject or signs.envelope):
         return "absence"
-    told = _RETURN.search(text) and _CONTACT.search(text)
-    if away and away.start() < 160 and told and brief and signs.answers and not signs.quotes:
+    back, contact = _RETURN.search(text), _CONTACT.search(text)
+    tells = back and contact
+    no_more = (back or contact) and len(text) < _VERY_SHORT and away and away.start() < 20
+    if away and away.start() < 160 and (tells or no_more) and brief and signs.answers and not signs.quotes:
         return "absence"
-    if received and _PROMISE.search(text) and brief and (signs.subject or signs.envelope or signs.answers):
+    tied = signs.subject or signs.envelope or signs.answers
+    if brief and _REGISTERED.search(head) and (tied or signs.role):
+        return "receipt confirmed"
+    whole = received and received.start() < 120 and len(text) < _SHORT / 2 and not signs.quotes
+    promised = brief and (_PROMISE.search(text) or _REGISTERED.search(head))
+    if promised and (signs.received or (received and (tied or whole))):
         return "receipt confirmed"
     return "subject and header" if signs.subject and signs.envelope else None
 
@@ -363,6 +437,7 @@ BOUNCE_SUBJECT = _any(
     r"^warning: (?:message|could not send|e-?mail|mail) .{0,60}(?:delayed|delivered|hours|sent|undeliverable)",
     r"^ndn: |^ndr: |^non[- ]delivery (?:notification|report|receipt)|^(?:permanent|transient) (?:delivery )?failure",
     r"^(?:successful mail delivery report|relayed: |delayed mail \(|mail system error|user unknown\b)",
+    r"^(?:a )?message you sent (?:was |has been )?(?:blocked|rejected|quarantined)\b",  # Barracuda
     r"^considered unsolicited bulk e-?mail|^(?:there was an )?error sending (?:your )?(?:mail|message)",
     r"^\[?bounced?\]?: |^rejected (?:mail|message)\b|^(?:mail|message) rejected\b|^automatically rejected mail",
     # Spanish
@@ -370,9 +445,11 @@ BOUNCE_SUBJECT = _any(
     r"^(?:no se puede|no se pudo|no se ha podido|no fue posible|imposible) (?:entregar|enviar) (?:el|su"
     r"|tu) (?:mensaje"
     r"|correo)\b",
-    r"^(?:correo|mensaje|e-?mail) (?:no entregado|devuelto|rechazado|no pudo ser entregado)(?: al remitente)?\s?"
+    r"^(?:correo|mensaje|e-?mail) (?:no entregado(?:,? devuelto)?|sin entregar(?:,? devuelto)?|devuelto|rechazado"
+    r"|no pudo ser entregado)(?: al remitente)?\s?"
     r"(?:: |\(|-|$)",
-    r"^notificacion (?:de|del) estado de (?:la )?entrega ?\(|^no entregable: ",
+    r"^notificacion (?:de|del) estado de (?:la )?entrega ?\(|^no entregable: |^retransmitido: ",
+    r"^notificacion de entrega: (?:la )?entrega\b|^notificacao d[eo] (?:status|estado) d[ae] entrega\b",
     r"^(?:error|fallo|falla) (?:en|de|al) (?:la )?(?:entregar?|envio|enviar) (?:del? |el |su )(?:mensaje|correo)",
     # Portuguese, German, French, Italian, Dutch, and Exchange's word in others
     r"^nao (?:foi possivel entregar|e possivel entregar|entregue|entregavel) ?:|^mensagem (?:nao entregue|devolvida)",
@@ -394,8 +471,12 @@ _RETURNED_SUBJECT = _any(
     r"\b(?:undeliver|not delivered|non-?delivery|delivery (?:has )?(?:fail|error|problem|report|delay|notification)"
     r"|failed delivery|bounce|returned mail|rejected|delayed|mail system)",
     r"\b(?:no (?:fue |ha sido |se ha |pudo ser )?entregad[oa]|devuelto|devolucion|rechazado|rebot|retrasad"
-    r"|(?:error|fallo|falla) (?:en|de) (?:la )?(?:entrega|envio)|estado de (?:la )?entrega|aviso de no entrega)",
-    r"\b(?:zustellung|fehlgeschlagen|echec|mancata consegna|falha (?:na|de) entrega|unknown (?:user|recipient"
+    r"|(?:error|fallo|falla) (?:en|de) (?:la )?(?:entrega|envio)|estado de (?:la )?entrega|aviso de no entrega"
+    r"|(?:en )?cuarentena|bloquead|atraso na entrega"
+    r"|(?:buzon|casilla) (?:llen[oa]|sin espacio)|entrega (?:ha )?fall)",
+    r"\b(?:mailbox|inbox) (?:is )?full\b|\b(?:over|exceeded) (?:\w+ )?quota\b|\bquota (?:exceeded|warning)\b",
+    r"^impossible de (?:remettre|distribuer|envoyer) (?:votre|le)\b|\b(?:zustellung|fehlgeschlagen|echec"
+    r"|mancata consegna|falha (?:na|de) entrega|unknown (?:user|recipient"
     r"|address))",
     r"^(?:delivery|delivered|entregado|failed|failure|error|warning|aviso|nondeliv|message status"
     r"|mail administrator)\b",
@@ -423,7 +504,7 @@ _BOUNCE_OPENING = _any(
     r"\bi'?m (?:sorry|afraid).{0,60}\b(?:deliver your (?:message|mail)|message could not)",
     r"\bsorry,? (?:we were|i was|i wasn't) (?:unable|able) to deliver (?:your|the) (?:message|mail)",
     r"\b(?:your mail|the mail|mail message|message|e-?mail) .{0,40}(?:has been |was )?(?:returned|rejected|delayed"
-    r"|bounced)"
+    r"|bounced|blocked|quarantined)"
     r" (?:by|to|because|for|due|as)\b",
     r"\bsmtp error|\berror (?:from|while|delivering|sending) .{0,40}(?:mail ?server|message|mail\b)",
     r"\bdid not reach (?:some or all of|the following)|\brecipient(?:'s)? (?:mailbox|address) (?:is full|unknown"
@@ -433,18 +514,23 @@ _BOUNCE_OPENING = _any(
     r"(?: \w+){0,3} (?:mensaje|correo electronico|e-?mail)\b",
     r"\b(?:su|tu|el|este|siguiente) (?:mensaje|correo|correo electronico|e-?mail|mail)(?: .{0,120}?)? (?:no (?:pudo"
     r"|puede|ha"
-    r" podido|fue posible|ha sido|se pudo|se ha podido|se puede)(?: ser)? (?:entreg\w+|enviad\w+)|no se entrego"
+    r" podido|fue|fue posible|ha sido|se pudo|se ha|se ha podido|se puede)(?: ser)? (?:entreg\w+|enviad\w+)"
+    r"|no se entrego"
     r"|no llego a"
-    r" (?:algunos|ningun|su destin|los sig)|(?:ha sido|fue) (?:devuelto|rechazado) por|aun no se ha entregado)",
+    r" (?:algunos|ningun|su destin|los sig)|(?:ha sido|fue) (?:devuelto|rechazado|bloqueado|retenido)\b"
+    r"|aun no se ha entregado)",
     r"\bno (?:fue|ha sido) posible (?:entregar|enviar|hacer llegar) (?:su|el|este|tu) (?:mensaje|correo)",
     r"\b(?:error|fallo) (?:en la entrega|al entregar|de entrega) (?:de|del|a) (?:su |los |el )?(?:mensaje|correo"
     r"|siguiente"
     r"|destinatario)|\bse produjo un error al (?:entregar|enviar) (?:el|su) (?:mensaje|correo)",
+    r"\beste informe se refiere a un mensaje que|\b(?:buzon|casilla|mailbox|inbox)\b.{0,80}\b(?:est[ae] llen[oa]"
+    r"|(?:ha )?super"
+    r"(?:o|a|ado) (?:su|la|el)|is full|over quota|exceeded|no puede recibir)|\bse completo la entrega a est",
     r"\bmensaje (?:fue )?(?:creado|generado) automaticamente por el (?:software|sistema|programa|servidor)",
     r"\beste es (?:el sistema de correo|un mensaje (?:del|generado por el) (?:sistema|servidor|programa) de correo)",
     # Portuguese, German, French, Italian
     r"\b(?:nao foi possivel|impossivel) (?:entregar|enviar) (?:a |sua )*mensagem"
-    r"|\bmensagem (?:.{0,60}? )?nao (?:pode|foi)"
+    r"|\bentrega d[ae] su?a? ?mensa\w+.{0,80}\b(?:atrasad|retrasad|falh|fall)|\bmensagem (?:.{0,60}? )?nao (?:pode|foi)"
     r" (?:ser )?entregue",
     r"\b(?:nachricht|e-?mail|mail)\b.{0,100}(?:nicht (?:zugestellt|ubermittelt|ausgeliefert)|unzustellbar)"
     r"|\bfehler bei der (?:nachrichten)?zustellung",
@@ -461,7 +547,9 @@ _SMTP_CODE = _any(
 
 
 def says_returned(subject: str, raw_subject: str) -> bool:
-    """Does this folded subject (and as it was written) name a mail that came back?"""
+    """Does this folded subject (and as it was written) name a mail that came back, or say so in a sentence?"""
+    if sounds_returned(subject):
+        return True
     return BOUNCE_SUBJECT.search(subject) is not None or _BOUNCE_CJK.match(raw_subject) is not None
 
 
@@ -473,6 +561,11 @@ def hints_at_return(subject: str) -> bool:
 def sounds_returned(text: str) -> bool:
     """Does this opening speak as a mail system does?"""
     return _BOUNCE_OPENING.search(text[:300]) is not None
+
+
+def speaks_for_oneself(text: str) -> bool:
+    """Does somebody speak here who wants or has something: a person who tells of a bounce?"""
+    return _SOMEBODY.search(text) is not None
 
 
 def has_smtp_code(text: str) -> bool:
@@ -499,7 +592,14 @@ RECEIPT_TEXT = _any(
     r"|foi lida)\b",
     r"\b(?:ceci est un accuse de|dies ist eine (?:empfangs|lese)best|esta e uma confirmacao de leitura)",
 )
+# Notes: no sentence, but a form that no person fills in.
+NOTES_RECEIPT = _any(
+    r"\byour document ?: .{0,300}\bwas received by ?: .{0,200}\bat ?: ",
+    r"\bsu documento ?: .{0,300}\b(?:fue|ha sido) recibido por ?: .{0,200}\ba las ?: ",
+    r"\bseu documento ?: .{0,300}\bfoi recebido por ?: |\bihr dokument ?: .{0,300}\bwurde empfangen von ?: ",
+)
 CHALLENGE_SUBJECT = _any(
+    r"\(verification required\)$",  # Spam Arrest
     r"^your e-?mail requires verification|\bverify#\w|\bantispam uol\b|^aviso: antispam|\bconf(?:irm)?#\w{6}",
     r"^(?:re: .{0,200})?\(?sender verification required|^message awaiting your (?:confirm|verif)",
     r"^(?:please )?confirm (?:your (?:message|e-?mail) to|delivery of) |^please confirm your (?:message|e-?mail)\W*$",
@@ -528,6 +628,8 @@ CHALLENGE_TEXT = _any(
     r"|sendio|tmda"
     r"|antispam uol|spamfence)",
     r"\bsua mensagem\b.{0,160}\b(?:confirm|verific).{0,120}(?:clique|codigo|imagem|link)",
+    r"\bpara que (?:a )?sua mensagem seja (?:encaminhada|entregue).{0,200}(?:cliqu|codigo|link)|^antispam uol\b",
+    r"\bprotecting (?:myself|ourselves|my inbox) from (?:receiving )?(?:junk|spam|unwanted)\b.{0,200}\bclick\b",
 )
 CALENDAR_SUBJECT = re.compile(
     r"^(?:aceptad[oa]|rechazad[oa]|declinad[oa]|provisional|tentativ[oa]|cancelad[oa]|evento cancelado"
@@ -537,4 +639,21 @@ CALENDAR_SUBJECT = re.compile(
     r"|canceled|cancelled|canceled event|new time proposed|invitation|updated invitation|zugesagt|abgelehnt"
     r"|abgesagt|mit vorbehalt"
     r"|einladung|accepte|refuse|annule|aceito|aceite|recusad[oa]|convite|accettat[oa]|rifiutat[oa]|invito)\b.{0,3}:"
+)
+# What stands above and below a campaign's mail; each alone a person may write.
+VIEW_ONLINE = _any(
+    r"\b(?:ver|verlo|abrelo|abrir|mira|visualizar?)\b.{0,30}\b(?:en (?:tu|el|su|un) navegador|no navegador|en linea"
+    r"|online)\b",
+    r"\b(?:view|read|see) (?:this |it )?(?:\w+ )?(?:in (?:your |a )?(?:web ?)?browser|online|as a web ?page)\b",
+    r"\bno (?:ves|puedes ver|visualizas|ve|puede ver) (?:bien |correctamente )?(?:este|el) (?:correo|mensaje"
+    r"|e-?mail|boletin)\b",
+    r"\b(?:im browser (?:ansehen|anzeigen)|voir (?:cette version|la version) en ligne|im browser)\b",
+)
+UNSUBSCRIBE = _any(
+    r"\bunsubscribe\b|\bmanage (?:your )?(?:email )?preferences\b|\b(?:update|actualizar?) (?:your |tus "
+    r"|sus )?preferenc\w+",
+    r"\b(?:darse|darte|dar(?:me)?) de baja\b|\bcancelar (?:la |tu |su )?suscripcion\b|\bdesuscrib\w+",
+    r"\bno (?:deseas?|quieres?) (?:seguir )?recib\w+ (?:mas )?(?:\w+ )?(?:correos?|mensajes|e-?mails|boletines"
+    r"|publicidad)\b",
+    r"\b(?:descadastr|cancelar (?:a )?inscricao|abmelden|abbestellen|desabonner|desinscri|disiscri)\w*",
 )

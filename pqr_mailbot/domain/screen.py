@@ -53,8 +53,9 @@ def read_receipt(mail: Mail, policy: Policy) -> str | None:
 
 
 def abuse_report(mail: Mail, policy: Policy) -> str | None:
-    """RFC 5965: a feedback loop's complaint; RFC 8460 and RFC 7489: daily reports on TLS and DMARC."""
-    if _DOMAIN_REPORT.match(mail.subject):
+    """RFC 5965: a feedback loop's complaint; RFC 8460 and RFC 7489: daily reports on TLS and DMARC;
+    Microsoft's JMRP, which is no ARF."""
+    if _DOMAIN_REPORT.match(mail.subject) or _COMPLAINT.match(mail.subject):
         return f"Subject: {mail.subject[:120]}"
     return _report(mail, "feedback-report", "message/feedback-report") or _report(mail, "tlsrpt", "application/tlsrpt")
 
@@ -97,15 +98,15 @@ def bounce_words(mail: Mail, policy: Policy) -> str | None:
     subject, text = phrases.plain_subject(mail.subject), phrases.opening(mail.text)
     if phrases.is_answer(subject) or phrases.is_forward(subject):
         return None  # a person writes about a bounce
-    signs = (
-        phrases.hints_at_return(subject),
-        phrases.sounds_returned(text),
-        phrases.has_smtp_code(text),
+    outside = (
         _null_path(mail),
         _MAIL_SYSTEM_NAME.search(mail.header("from")) is not None,
         "@" in text and bool(_RETURNED_PARTS & _part_types(mail)),
     )
-    return _subject(mail) if phrases.says_returned(subject, mail.subject) or sum(signs) > 1 else None
+    if not any(outside) and phrases.speaks_for_oneself(text):
+        return None  # and so does this one, in a mail that looks like nothing but a person's
+    words = (phrases.hints_at_return(subject), phrases.sounds_returned(text), phrases.has_smtp_code(text))
+    return _subject(mail) if phrases.says_returned(subject, mail.subject) or sum(words + outside) > 1 else None
 
 
 def calendar_answer(mail: Mail, policy: Policy) -> str | None:
@@ -127,7 +128,10 @@ def calendar_answer(mail: Mail, policy: Policy) -> str | None:
 
 def plain_receipt(mail: Mail, policy: Policy) -> str | None:
     """Receipts that no longer say they are: "Leído: …" with the sentence of Outlook, Thunderbird or Notes."""
-    if not phrases.RECEIPT_SUBJECT.match(phrases.plain_subject(mail.subject)):
+    subject = phrases.plain_subject(mail.subject)
+    if not phrases.is_forward(subject) and phrases.NOTES_RECEIPT.search(phrases.opening(mail.text)):
+        return _subject(mail)
+    if not phrases.RECEIPT_SUBJECT.match(subject):
         return None
     return _subject(mail) if phrases.RECEIPT_TEXT.search(phrases.opening(mail.text)) else None
 
@@ -183,7 +187,9 @@ def automatic_words(mail: Mail, policy: Policy) -> str | None:
     signs = phrases.Signs(
         subject=phrases.hints_at_absence(subject),
         named=phrases.names_automatic(subject),
+        received=phrases.says_received(subject),
         answers=bool(mail.in_reply_to or mail.references) or phrases.is_answer(subject),
+        role=mail.sender is not None and _ROLE.match(mail.sender.address) is not None,
         envelope=_passed_by_machine(mail),
         quotes=phrases.quotes(mail.text),
     )
@@ -196,8 +202,9 @@ def automatic_words(mail: Mail, policy: Policy) -> str | None:
 
 def mailing_list(mail: Mail, policy: Policy) -> str | None:
     """RFC 2369 and RFC 2919 headers, and what lists and campaigns set before and beside them, unless the list is the
-    office's own (info@ may be a Google Group). An answer that carries no more than a way to unsubscribe is a person's
-    who writes from a sales program; `Feedback-ID` is on every mail of Proton, Zoho and Amazon SES and says nothing."""
+    office's own (info@ may be a Google Group). No more than a way to unsubscribe is a person's whose sales program or
+    gateway put it there, on an answer and on what was written to us with a program for people. `Feedback-ID` is on
+    every mail of Proton, Zoho and Amazon SES and says nothing."""
     foreign = next((v for name, v in mail.headers if name == "list-id" and not _is_own(v, policy)), None)
     if foreign is not None:
         return f"List-Id: {foreign[:120]}"
@@ -206,19 +213,41 @@ def mailing_list(mail: Mail, policy: Policy) -> str | None:
     if found := _named(mail, _LIST_HEADERS):
         return found
     answers = bool(mail.in_reply_to or mail.references)
-    return None if answers else _named(mail, ("list-unsubscribe",))
+    if answers or (_written_to_us(mail, policy) and not mail.has_header("list-unsubscribe-post")):
+        return None
+    return _named(mail, ("list-unsubscribe",))
 
 
 def list_sender(mail: Mail, policy: Policy) -> str | None:
-    """Sent by a list's own address (majordomo, LISTSERV, Mailman): owner-…, …-bounces, …-owner."""
+    """Sent by a list's own address (majordomo, LISTSERV, Mailman): owner-…, …-bounces, …-owner. A From …-owner may be
+    a shop owner's."""
     if _through_own_list(mail, policy):
         return None
+    if found := _from(mail, _LIST_FROM):
+        return found
     return next((_line(mail, name) for name in ("sender", "return-path") if _LIST_OWNER.match(mail.header(name))), None)
 
 
+def campaign_words(mail: Mail, policy: Policy) -> str | None:
+    """A newsletter that lost its headers: how to see it in a browser and how to be rid of it, or one of them from an
+    address such as boletin@."""
+    subject = phrases.plain_subject(mail.subject)
+    if mail.in_reply_to or mail.references or phrases.is_answer(subject) or phrases.is_forward(subject):
+        return None
+    signs = (
+        phrases.VIEW_ONLINE.search(phrases.opening(mail.text)) is not None,
+        phrases.UNSUBSCRIBE.search(phrases.closing(mail.text)) is not None,
+        mail.sender is not None and _CAMPAIGN_ROLE.match(mail.sender.address) is not None,
+    )
+    return _subject(mail) if sum(signs) > 1 else None
+
+
 def precedence_bulk(mail: Mail, policy: Policy) -> str | None:
-    """`Precedence: bulk|list|junk` in any case (FreeScout #4363)."""
-    return None if _through_own_list(mail, policy) else _precedence(mail, ("bulk", "list", "junk"))
+    """`Precedence: bulk|list|junk` in any case (FreeScout #4363); RFC 2076 calls it discouraged, and some companies'
+    gateways put it on all they send."""
+    if _through_own_list(mail, policy) or _written_to_us(mail, policy):
+        return None
+    return _precedence(mail, ("bulk", "list", "junk"))
 
 
 def null_sender(mail: Mail, policy: Policy) -> str | None:
@@ -233,7 +262,7 @@ def null_sender_answers(mail: Mail, policy: Policy) -> str | None:
 
 
 def no_reply_sender(mail: Mail, policy: Policy) -> str | None:
-    """An address that says nobody reads it."""
+    """An address that says nobody reads it, or a program's account on a server (Request Tracker: root)."""
     return _from(mail, _NO_REPLY)
 
 
@@ -273,6 +302,7 @@ CHECKS: tuple[tuple[Check, Verdict], ...] = (
     (automatic_words, Verdict.AUTO_REPLY),
     (mailing_list, Verdict.LIST),
     (list_sender, Verdict.LIST),
+    (campaign_words, Verdict.LIST),
     (precedence_bulk, Verdict.LIST),
     (null_sender_answers, Verdict.AUTO_REPLY),
     (null_sender, Verdict.BOUNCE),
@@ -289,6 +319,7 @@ NOT_OF_FORMS: frozenset[Check] = frozenset(
         autoresponder_sender,
         mailing_list,
         list_sender,
+        campaign_words,
         precedence_bulk,
         null_sender_answers,
         null_sender,
@@ -405,11 +436,30 @@ _AUTORESPONDER = re.compile(
 _NO_REPLY = re.compile(
     r"(?:[^@]*[-_.+])?(?:no[-_.]?reply|do[-_.]?not[-_.]?(?:reply|respond)|no[-_.]?responde[rn]?|no[-_.]?responda"
     r"|no[-_.]?contestar?|no[-_.]?conteste|nao[-_.]?respond[ae]r?|ne[-_.]?pas[-_.]?repondre|nicht[-_.]?antworten"
-    r"|non[-_.]?rispondere)(?:[-_.+][^@]*|\d{0,4})?@|(?:[^@]{2,30})?no-?reply@",
+    r"|non[-_.]?rispondere)(?:[-_.+][^@]*|\d{0,4})?@|(?:[^@]{2,30})?no-?reply@"
+    r"|(?:root|cron|daemon|nobody|www-data|apache|nagios|icinga|zabbix|munin|logwatch|fail2ban|logcheck)@",
     re.IGNORECASE,
 )
+_ROLE = re.compile(  # programs write from such an address, and departments too: a weak sign
+    r"(?:notificacion(?:es)?|notifications?|notify|alertas?|alerts?|avisos?|informa|informacion|sistemas?|system"
+    r"|mailer)@",
+    re.IGNORECASE,
+)
+_CAMPAIGN_ROLE = re.compile(
+    r"(?:boletin(?:es)?|newsletters?|news|noticias|novedades|ofertas|promociones|promo(?:s|tions)?|mailing"
+    r"|marketing|deals"
+    r"|offers|e-?mail(?:ing)?|publicidad)@",
+    re.IGNORECASE,
+)
+_WRITTEN_WITH = re.compile(  # older Outlooks stand in the headers of every second spammer
+    r"microsoft outlook 1[4-9]|microsoft-macoutlook|(?:iphone|ipad|apple) mail|mozilla/.{0,80} thunderbird|roundcube"
+    r"|zimbra|k-9 mail",
+    re.IGNORECASE,
+)
+_LIST_FROM = re.compile(r"(?:owner-[^@]{1,60}|[^@]{1,60}-bounces(?:\+[^@]{0,80})?)@", re.IGNORECASE)
 _LIST_OWNER = re.compile(
-    r"(?:[^<]{0,100}<)?\s*(?:owner-[^@<>]{1,60}|[^@<>]{1,60}-owner|[^@<>]{1,60}-bounces(?:\+[^@<>]{0,80})?)@",
+    r"(?:[^<]{0,100}<)?\s*(?:owner-[^@<>]{1,60}|[^@<>]{1,60}-owner|[^@<>]{1,60}-bounces(?:\+[^@<>]{0,80})?)@"
+    r"|(?:[^<]{0,100}<)?\s*[^@<>]{1,60}@(?:listserv|lists?|listas)\.",
     re.IGNORECASE,
 )
 _CALENDAR_TALK = frozenset(  # RFC 5546: one calendar speaks to another; `publish` is a file for anybody
@@ -417,6 +467,7 @@ _CALENDAR_TALK = frozenset(  # RFC 5546: one calendar speaks to another; `publis
     for method in ("request", "reply", "cancel", "counter", "declinecounter", "refresh", "add")
 )
 _RETURNED_PARTS = frozenset({"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"})
+_COMPLAINT = re.compile(r"complaint about message from [0-9a-f.:]{3,45}\s*$", re.IGNORECASE)
 _DOMAIN_REPORT = re.compile(r"(?:\[preview\] ?)?report domain: ?\S+ .{0,20}submitter: ?\S+", re.IGNORECASE)
 
 
@@ -465,6 +516,13 @@ def _passed_by_machine(mail: Mail) -> bool:
     generated = mail.has_header("x-ms-exchange-generated-message-source") or mail.has_header("x-autogenerated")
     bulk = _precedence(mail, ("bulk", "junk", "list")) is not None
     return rules or generated or bulk or _null_path(mail) or wants_no_acknowledgement(mail)
+
+
+def _written_to_us(mail: Mail, policy: Policy) -> bool:
+    """Written with a program for people, and to the office itself: a list's or a campaign's copy is addressed to the
+    list, and keeps the author's X-Mailer."""
+    program = _WRITTEN_WITH.match(mail.header("x-mailer") or mail.header("user-agent"))
+    return program is not None and any(to.address in policy.office.addresses for to in (*mail.to, *mail.cc))
 
 
 def _report(mail: Mail, kind: str, *parts: str) -> str | None:
