@@ -21,14 +21,15 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from pqr_mailbot import wiring
 from pqr_mailbot.adapters import systemd
 from pqr_mailbot.adapters.connection import Trouble
-from pqr_mailbot.adapters.smtp_mailer import Mailer
-from pqr_mailbot.adapters.sqlite_store import Store, only_daemon
+from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
+from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, only_daemon
 from pqr_mailbot.config import Settings
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.deliver import Delivery
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.receive import Receiver
+from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
@@ -166,9 +167,15 @@ class Daemon:
 
     async def _deliver_all(self, mailer: Mailer) -> bool:
         try:
-            return await Delivery(self.books, mailer, self._smtp, self._width, self._clock).round()
+            return await self._delivery(mailer).round()
         finally:
             await mailer.close()
+
+    def _delivery(self, mailer: Mailer) -> Delivery:
+        def refused(store: Store, letter: DueLetter, outcome: Outcome, now: datetime) -> None:
+            Refusals(self._handler(store)).note(letter, outcome, now)
+
+        return Delivery(self.books, mailer, self._smtp, self._width, self._clock, refused, self._stopping.is_set)
 
     # -- the daemon ------------------------------------------------------------------------------------------------
 
@@ -258,7 +265,7 @@ class Daemon:
                 return
             mailer = mailer or await self._mailer_or_trouble()
             if mailer:
-                await Delivery(self.books, mailer, self._smtp, self._width, self._clock, self._stopping.is_set).round()
+                await self._delivery(mailer).round()
 
         try:
             await self._whenever(self._letters, work)

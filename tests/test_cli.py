@@ -488,7 +488,7 @@ BAD_WORDS = [  # command, exit code, words of the one line
     ("calendar dosmil", 2, "not a valid integer"),
     ("classify /nonexistent/file", 2, "No such file or directory"),
     ("classify /", 2, "directory"),
-    ("order", 2, "No such command 'order'"),
+    ("orden", 2, "No such command 'orden'"),
     ("tickets --nope", 2, "No such option"),
     ("tickets and more", 2, "unexpected extra arguments"),
     ("init --to /dev/null", 1, "/dev/null: exists already; nothing was overwritten"),
@@ -853,8 +853,8 @@ def test_why_a_mail_opened_joined_or_was_linked(say: Command, office: Path) -> N
     assert (stranger["reference"], stranger["clue"]) == (THREE, f"subject {ONE}")
     assert stranger["key"] == "none: a stranger to the case, so it is only linked"
     assert (joined["reference"], joined["key"], joined["reason"]) == (ONE, "the case's customer", "joined as customer")
-    assert (note["reference"], note["key"]) == (ONE, "one of the office's own people, not proved by the mail")
-    assert note["sender_trust"] == "ana@lohas.test; no server we trust looked at it"
+    assert (note["reference"], note["key"]) == (ONE, "no letter of ours to this colleague is answered")
+    assert note["sender_trust"] == "ana@lohas.test; unverified colleague"
 
 
 def test_a_mail_is_named_by_its_message_id_too(say: Command, office: Path) -> None:

@@ -66,8 +66,8 @@ def test_each_agent_hears_once_a_morning_of_what_was_there_before(bench: Bench) 
     assert digests(bench) == ["ana@lohas.test"]
     (letter,) = bench.letters("digest")
     assert (letter.mail["Auto-Submitted"], letter.reference) == ("auto-generated", None)
-    for words in (ONE, "Café vencido", "clara@correo.test", "24 de junio"):
-        assert words in letter.text
+    for words in (ONE, "Café vencido", "clara@correo.test", "Quedan 14 días hábiles"):
+        assert words in " ".join(letter.text.split())
     clock.run(at(3, 8))
     assert len(digests(bench)) == 2
 

@@ -13,15 +13,19 @@ from typing import Any
 
 import pytest
 from bench import Bench, eml
-from office import NOW
+from office import DESK, NOW, POLICY
 from servers import DROP, OFFICE, SMTP_PASSWORD, SmtpServer
 
+from pqr_mailbot import wiring
+from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.smtp_mailer import Mailer
 from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem
 from pqr_mailbot.domain.backoff import GIVE_UP_AFTER
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.deliver import Delivery
+from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.providers import Standing, secret_mark
+from pqr_mailbot.flows.refused import Refusals
 
 CLARA, ANA = "clara@correo.test", "ana@lohas.test"
 
@@ -35,7 +39,7 @@ class Post:
         bench.take(eml())
         bench.close()
 
-    def round(self, now: datetime = NOW, width: int = 4) -> bool:
+    def round(self, now: datetime = NOW, width: int = 4, refused: Any = lambda *_: None) -> bool:
         """One round at this instant, by a program started anew."""
         books = Books(lambda: Store.open(self.path, now))
         endpoint = self.server.endpoint(OFFICE)
@@ -44,7 +48,7 @@ class Post:
         async def work() -> bool:
             mailer = Mailer(endpoint, self.password, width, timeout=2.0)
             try:
-                return await Delivery(books, mailer, standing, width, lambda: now).round()
+                return await Delivery(books, mailer, standing, width, lambda: now, refused).round()
             finally:
                 await mailer.close()
 
@@ -321,3 +325,41 @@ def test_many_letters_share_few_connections(tmp_path: Path, smtp: SmtpServer) ->
     assert set(post.states) == {SENT}
     assert len(post.states) == len(smtp.received) == 62
     assert smtp.connections <= 3
+
+
+# -- refused for good ----------------------------------------------------------------------------------------------
+
+
+def following(store: Store, letter: Any, outcome: Any, now: datetime) -> None:
+    """What the daemon does about it, on this round's store."""
+    handler = Handler(store, DESK, wiring.shipped_lexicon(), Letters(None, POLICY.office), store.signer(), 0)
+    Refusals(handler).note(letter, outcome, now)
+
+
+REFUSED: list[tuple[str, str, list[str]]] = [
+    # who is refused; letters that follow
+    ("the customer", f"RCPT {CLARA}", [f"alarm>{ANA}"]),
+    ("the owner", f"RCPT {ANA}", ["alarm>coordinacion@lohas.test"]),
+]
+
+
+@pytest.mark.parametrize(("case", "where", "told"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_somebody_hears_of_a_letter_that_was_refused(post: Post, case: str, where: str, told: list[str]) -> None:
+    post.server.answers = {where: "550 5.1.1 no such user"}
+    post.round(refused=following)
+    assert [f"{letter}>{recipient}" for letter, recipient in post.rows("letter, recipient")][2:] == told
+
+
+def test_a_notification_that_is_too_large_goes_again_without_its_files(tmp_path: Path, smtp: SmtpServer) -> None:
+    post = Post(tmp_path / "desk.db", smtp)
+    bench = Bench(post.path)
+    bench.take(eml(text="Va la foto.", subject="[PQR-2026-000001]", message_id="<m2@x>", attachments=["bolsa.jpg"]))
+    bench.close()
+    smtp.answers = {"DOT": ["250 ok", "250 ok", "552 5.3.4 too large", "250 ok"]}
+    post.round(width=1, refused=following)
+    assert post.rows("letter, recipient, state")[2:] == [("notification", ANA, DEAD), ("notification", ANA, SENT)]
+    again = message_from_bytes(smtp.received[-1].data)
+    assert "bolsa.jpg" in again.as_string()
+    assert again.get_content_type() == "multipart/alternative"
+    tokens = {token for (token,) in post.rows("token")}
+    assert again["X-PQR-Letter"] in tokens

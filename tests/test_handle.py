@@ -149,16 +149,6 @@ def test_a_stranger_who_quotes_a_reference_learns_nothing(bench: Bench) -> None:
     assert len(bench.messages(ONE)) == 2
 
 
-def test_an_agents_reply_to_a_notification_is_a_note_and_reaches_nobody(bench: Bench) -> None:
-    bench.take(eml())
-    notification = bench.letters("notification")[0].mail
-    reply = eml("Ana Ruiz <ana@lohas.test>", f"Re: {notification['Subject']}", "Este señor siempre se queja.",
-                "<a1@lohas.test>", In_Reply_To=notification["Message-ID"])  # fmt: skip
-    assert bench.take(reply, later(5))["reference"] == ONE
-    assert [row["direction"] for row in bench.messages(ONE)] == ["in", "out", "note"]
-    assert len(bench.letters()) == 2
-
-
 def test_a_notification_forwarded_to_a_stranger_opens_nothing_of_the_case(bench: Bench) -> None:
     bench.take(eml())
     internal = bench.letters("notification")[0].mail

@@ -452,6 +452,17 @@ class Store:
             token_in(message_id), comparable(message_id),
         )  # fmt: skip
 
+    def letter(self, outbox_id: int) -> SentLetter:
+        """A letter by its row, in whatever state."""
+        row = self._one(
+            "SELECT recipient, token, message_id, letter, reference, customer_facing, about FROM outbox WHERE id = ?",
+            outbox_id,
+        )
+        return SentLetter(
+            outbox_id, row["recipient"], row["token"], row["message_id"], letter=row["letter"],
+            reference=row["reference"], to_customer=bool(row["customer_facing"]), about=row["about"],
+        )  # fmt: skip
+
     def letters_named(self, tokens: Sequence[str], message_ids: Sequence[str]) -> list[SentLetter]:
         """The letters of ours that these tokens or Message-IDs name, those known to be dead left out."""
         rows = self._all(

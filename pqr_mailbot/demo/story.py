@@ -159,6 +159,7 @@ class Story:
         await self._two_customers_write()
         await self._a_machine_answers()
         await self._the_customer_replies()
+        await self._the_agent_answers()
         await self._a_stranger_and_an_urgent_case()
         await self._until(_all_sent)
         self._days_go_by()
@@ -197,12 +198,31 @@ class Story:
         told = await self._internet.received(ANA, 3)
         self._say(f"Ana gets: {told['Subject']}", "cyan")
         self._say("It is on Clara's case; no second acknowledgement went out.", "green")
-        await self._later(30, "Ana answers that notification by mistake, with words not meant for Clara.")
-        note = _mail("Ana Ruiz", ANA, f"Re: {told['Subject']}", "Ojo: esta cliente ya reclamó el mes pasado.")
-        note["In-Reply-To"] = told["Message-ID"]
-        await self._send(note)
-        await self._until(lambda views: _has_note(views, local_day(self._clock(), BOGOTA)))
-        self._say("Kept as an internal note. Clara received nothing.", "green")
+
+    async def _the_agent_answers(self) -> None:
+        told = self._internet.letters[ANA][2]
+        await self._later(30, "Ana answers that notification from her own mail program, with a slip in her order.")
+        await self._answers(told, "#resolvr\n\nBuenos días, Clara: hoy le devolvimos el dinero.")
+        held = await self._internet.received(ANA, 4)
+        self._letter("Ana gets at once, and Clara nothing:", held, 12)
+        await self._later(2, "She writes it again.")
+        await self._answers(told, "#resolver\n\nBuenos días, Clara: hoy le devolvimos el dinero.")
+        answer = await self._internet.received(CLARA, 2)
+        self._letter("What Clara gets:", answer, 14)
+        done = await self._internet.received(ANA, 5)
+        self._letter("And what Ana is told:", done, 12)
+        await self._until(lambda views: _is_resolved(views, local_day(self._clock(), BOGOTA)))
+        self._say("Clara's case is resolved; no inner word, address or order reached her.", "green")
+
+    async def _answers(self, told: EmailMessage, text: str) -> None:
+        """Ana's mail program answers a letter of the desk, with all of it quoted below."""
+        part = told.get_body(("plain",))
+        quoted = "\n".join(f"> {line}" for line in (part.get_content() if part else "").splitlines())
+        below = f"El lun, 1 jun 2026 a las 11:40, Lohas Beans SAS BIC (<{OFFICE}>) escribió:\n{quoted}"
+        reply = _mail("Ana Ruiz", ANA, f"Re: {told['Subject']}", f"{text}\n\nAna Ruiz\n\n{below}")
+        reply["In-Reply-To"] = told["Message-ID"]
+        reply["References"] = told["Message-ID"]
+        await self._send(reply)
 
     async def _a_stranger_and_an_urgent_case(self) -> None:
         await self._later(40, "Somebody else quotes Clara's reference, and writes of his health.")
@@ -263,6 +283,9 @@ class Story:
     def _list(self) -> None:
         today = local_day(self._clock(), BOGOTA)
         for row in self._views(lambda views: views.tickets(Filter(), today)):
+            if row["state"] == "resolved":
+                self._say(f"{row['reference']}  {row['type']:10}  resolved", "green")
+                continue
             left = self._calendar.days_left(today, date.fromisoformat(row["due_on"]))
             words = f"{left} business days left" if left > 0 else "due today" if left == 0 else f"OVERDUE by {-left}"
             self._say(
@@ -301,6 +324,6 @@ def _all_sent(views: Views) -> bool:
     return not views.outbox("queued") and not views.outbox("sending")
 
 
-def _has_note(views: Views, today: date) -> bool:
+def _is_resolved(views: Views, today: date) -> bool:
     case = views.ticket("PQR-2026-000001", today)
-    return case is not None and any(message["direction"] == "note" for message in case["messages"])
+    return case is not None and case["state"] == "resolved"

@@ -80,6 +80,7 @@ class SentLetter:
     letter: str = ""
     reference: str | None = None
     to_customer: bool = False
+    about: str = ""
     told: bool = False  # somebody was told already that it came back
 
 

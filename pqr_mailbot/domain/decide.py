@@ -104,6 +104,30 @@ def _told_of_bounce(
     ]
 
 
+def on_refused(letter: SentLetter, reply: str, ticket: Ticket | None, desk: Desk, now: datetime) -> list[Effect]:
+    """A letter that our own server refused for good, which is as good as a bounce at once.
+
+    One to the customer is told to the owner; a colleague who cannot be told of a case, to level 2. Never a letter about
+    a letter of that kind.
+    """
+    if letter.to_customer:
+        found = BouncedRecipient(letter.recipient, "failed", "", reply)
+        return [] if letter.told else _told_of_bounce(letter, found, ticket.owner if ticket else None, desk, now)
+    if letter.letter not in _ABOUT_CASES or ticket is None:
+        return []
+    others = [one for one in desk.policy.level_addresses(2) if one != letter.recipient] or list(desk.policy.alarms_to)
+    facts = letter_facts.unreachable(letter, reply)
+    subject = f"No se pudo avisar a {letter.recipient}"
+    return [
+        QueueLetter("alarm", Address(one), subject, facts, "auto-generated", now, ticket.reference)
+        for one in others
+        if one != letter.recipient
+    ]
+
+
+_ABOUT_CASES = frozenset({"notification", "escalation", "reminder"})
+
+
 def about_bounce(outbox_id: int) -> str:
     """What the letter about a bounce is about."""
     return f"bounce of {outbox_id}"

@@ -384,6 +384,16 @@ def bounced(found: BouncedRecipient, letter: SentLetter) -> Facts:
     }
 
 
+def unreachable(letter: SentLetter, reply: str) -> Facts:
+    """To level 2: whoever has the case cannot be told of it."""
+    return {
+        "title": f"{letter.reference}: no se pudo avisar",
+        "problem": f"El correo sobre el caso no pudo entregarse a {letter.recipient}: nadie lo está viendo.",
+        "details": [f"Dijo el servidor: {reply[:300] or 'nada'}"],
+        "advice": f"Ordene #ver {letter.reference} para verlo, y #asignar {letter.reference} AGENTE para pasarlo.",
+    }
+
+
 def fuse_blown(opened: OpenTicket, due: datetime, desk: Desk) -> Facts:
     """To the admin: acknowledgements have to wait."""
     policy, local = desk.policy, due.astimezone(desk.policy.office.timezone)

@@ -47,6 +47,7 @@ class Delivery:
     standing: Standing
     width: int  # letters under way at once
     clock: Callable[[], datetime]
+    refused: Callable[[Store, DueLetter, Outcome, datetime], None] = lambda *_: None  # what follows a refusal for good
     stopping: Callable[[], bool] = lambda: False  # then nothing new is begun, and what is under way is finished
 
     async def round(self) -> bool:
@@ -130,6 +131,7 @@ class Delivery:
         else:
             store.letter_stopped(letter, "dead", outcome.reply, f"{outcome.stage}: {outcome.reply}")
             event = "letter_dead"
+            self.refused(store, letter, outcome, now)
         if event and letter.reference:
             detail = f"{letter.letter} to {letter.recipient}: {detail}"
             for reference in store.cases_of(letter.id) or [letter.reference]:
