@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from ipaddress import ip_address
@@ -32,7 +32,7 @@ from pydantic import (
     field_validator,
 )
 
-from pqr_mailbot.domain.policy import SHIPPED_TYPES, Agent, Form, Level, Office, Policy, TicketType
+from pqr_mailbot.domain.policy import SHIPPED_TYPES, Agent, Form, Level, Office, Policy, Rule, TicketType
 
 DEFAULT_PATH = Path("/etc/pqr-mailbot/config.toml")
 SYSTEM_CREDENTIALS = Path("/etc/pqr-mailbot/credentials")  # where `credential:` looks outside the service
@@ -42,12 +42,8 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 # "key=value" speaks of that value only. The version that brings a feature deletes its rows.
 NOT_YET = (
     "imap.auth=oauth2",
-    "imap.exchange_internal_is_authenticated",
     "smtp.auth=oauth2",
     "oauth2",
-    "calendar.office_hours",
-    "calendar.closures",
-    "reminders",
     "admin.alarm_command",
     "report.send_to",
     "report.day",
@@ -454,6 +450,7 @@ class ReminderRow(Table):
     to: Annotated[tuple[Annotated[str, PlainValidator(_recipient)], ...], AfterValidator(_not_empty)]
     letter: Letter
     repeat: Flag = False
+    types: tuple[FilledLine, ...] = ()
 
 
 class LimitsTable(Table):
@@ -485,7 +482,7 @@ _UNRESOLVED = ("new", "open", "waiting")
 _BEING_HANDLED = ("new", "open")  # not waiting: then it is the customer who owes us something
 
 
-def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, letter: str, **more: bool) -> ReminderRow:
+def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, letter: str, **more: Any) -> ReminderRow:
     row = {"name": name, "states": states, "to": to.split(", "), "letter": letter, **more}
     return ReminderRow.model_validate({**row, "when": {"business_days": days, "after": after}})
 
@@ -494,6 +491,8 @@ def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, le
 SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
     _rule("sin respuesta, 2 días", ("new",), 2, "opening", "owner", "reminder"),
     _rule("sin respuesta, 5 días", ("new",), 5, "opening", "level 2", "escalation"),
+    _rule("habeas data: leyenda “reclamo en trámite”", _UNRESOLVED, 2, "opening", "owner", "reminder",
+          types=("habeas_data",)),
     _rule("sin resolver, 8 días", _UNRESOLVED, 8, "opening", "owner, level 2", "reminder"),
     _rule("sin noticias, 8 días", _BEING_HANDLED, 8, "office_word", "customer", "progress"),
     _rule("faltan 3 días", _UNRESOLVED, -3, "due", "level 2", "escalation"),
@@ -501,6 +500,20 @@ SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
     _rule("vencido", _UNRESOLVED, 1, "due", "owner, level 3", "escalation", repeat=True),
     _rule("vencido, al cliente", _UNRESOLVED, 1, "due", "customer", "overdue"),
 )
+
+
+def rules_of(rows: Sequence[ReminderRow]) -> tuple[Rule, ...]:
+    """The rows in the domain's words."""
+    return tuple(
+        Rule(
+            row.name, frozenset(row.states), row.when.after, row.when.business_days, row.to, row.letter, row.repeat,
+            frozenset(row.types),
+        )
+        for row in rows
+    )  # fmt: skip
+
+
+_LETTERS_TO_CUSTOMERS, _LETTERS_TO_COLLEAGUES = ("progress", "overdue"), ("reminder", "escalation")
 _SHIPPED_LEVELS = 3  # levels of which the ladder speaks; with fewer, the highest there is stands in (Policy)
 
 
@@ -590,6 +603,7 @@ class Settings(Table):
             self.calendar.closures,
             self.imap.trusted_authserv_ids,
             self.imap.exchange_internal_is_authenticated,
+            rules_of(self.reminders),
             self.calendar.office_hours,
         )
 
@@ -813,6 +827,14 @@ def _reminders(document: Mapping[str, Any]) -> Iterator[Mistake]:
         for key, recipient in _texts(f"{row_key}.to", row.get("to")):
             if re.fullmatch("level [1-9]", recipient) and int(recipient[-1]) > (levels or _SHIPPED_LEVELS):
                 yield key, f"no such level; there are {levels or _SHIPPED_LEVELS}"
+            fitting = _LETTERS_TO_CUSTOMERS if recipient == "customer" else _LETTERS_TO_COLLEAGUES
+            if row.get("letter") in get_args(Letter) and row.get("letter") not in fitting:
+                whom = "the customer" if recipient == "customer" else "a colleague"
+                yield f"{row_key}.letter", f"a reminder to {whom} is " + " or ".join(f'"{one}"' for one in fitting)
+        known = {shipped.key for shipped in SHIPPED_TYPES} | set(_table(document, "types"))
+        for key, name in _texts(f"{row_key}.types", row.get("types")):
+            if name not in known:
+                yield key, f"no such type; there are {', '.join(sorted(known))}"
 
 
 def _calendar_days(document: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -51,6 +51,35 @@ def m005_colleagues(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m006_clock(db: Database) -> None:
+    """When the clock has to look at a case again, how often it was reopened, and what customers say afterwards."""
+    for statement in _CLOCK:
+        db.execute(statement)
+
+
+_CLOCK = (
+    # '': at the next look. Whatever happens to a case brings it to the front.
+    "ALTER TABLE ticket ADD COLUMN look_on TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX ticket_look_on ON ticket (look_on) WHERE state <> 'closed'",
+    "ALTER TABLE ticket ADD COLUMN reopened INTEGER NOT NULL DEFAULT 0 CHECK (reopened >= 0)",
+    "ALTER TABLE person ADD COLUMN no_surveys INTEGER NOT NULL DEFAULT 0 CHECK (no_surveys IN (0, 1))",
+    """CREATE TABLE rating (
+        reference TEXT PRIMARY KEY REFERENCES ticket (reference),
+        rating INTEGER CHECK (rating BETWEEN 1 AND 5),
+        resolved INTEGER NOT NULL CHECK (resolved IN (0, 1)),
+        words TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TRIGGER message_looked AFTER INSERT ON message BEGIN
+        UPDATE ticket SET look_on = '' WHERE reference = new.reference;
+    END""",
+    """CREATE TRIGGER ticket_looked AFTER UPDATE OF state, customer, type, business_days, extension_days, due_on,
+        acknowledged_at, resolved_at ON ticket BEGIN
+        UPDATE ticket SET look_on = '' WHERE id = new.id;
+    END""",
+)
+
 _COLLEAGUES = (
     "ALTER TABLE ticket ADD COLUMN extension_days INTEGER NOT NULL DEFAULT 0 CHECK (extension_days >= 0)",
     "ALTER TABLE ticket ADD COLUMN merged_into TEXT REFERENCES ticket (reference)",

@@ -7,12 +7,16 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.letter_mail import own_words
 from pqr_mailbot.adapters.sqlite_store import Store, instant, stamp
+from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Words
+from pqr_mailbot.domain.letter_facts import PERSONS_LETTERS
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
+from pqr_mailbot.domain.reminders import Standing
 
 WORDS = 200  # messages of a case that are looked at, the latest
 INTERNAL = 10  # letters to colleagues that an answer is held against, the latest
@@ -178,6 +182,48 @@ class Cases:
             address, stamp(since),
         )  # fmt: skip
         return int(row["n"])
+
+    # -- the clock -------------------------------------------------------------------------------------------------
+
+    def to_look_at(self, today: date, limit: int) -> list[str]:
+        """Cases for which something may be due, those that were not looked at longest first."""
+        rows = self.store._all(
+            "SELECT reference FROM ticket WHERE look_on <= ? AND state <> 'closed' ORDER BY look_on, id LIMIT ?",
+            today.isoformat(), limit,
+        )  # fmt: skip
+        return [row["reference"] for row in rows]
+
+    def standings(self, references: Collection[str], zone: ZoneInfo) -> list[Standing]:
+        """How these cases stand for the clock."""
+        rows = self.store._all(
+            """SELECT ticket.reference, person.no_surveys,
+                (SELECT max(at) FROM message WHERE reference = ticket.reference AND direction = 'in') AS asked_at,
+                (SELECT max(at) FROM message WHERE reference = ticket.reference AND direction = 'out'
+                    AND coalesce(letter, 'answer') IN (SELECT value FROM json_each(?2))) AS answered_at,
+                (SELECT json_group_array(json_array(rule, cycle)) FROM fired WHERE about = ticket.reference) AS fired
+            FROM ticket JOIN person ON person.address = ticket.customer
+            WHERE ticket.reference IN (SELECT value FROM json_each(?1))""",
+            json.dumps(list(references)), json.dumps(PERSONS_LETTERS),
+        )  # fmt: skip
+        return [self._standing(row, zone) for row in rows]
+
+    def _standing(self, row: dict[str, Any], zone: ZoneInfo) -> Standing:
+        ticket = self.store.ticket(row["reference"])
+        assert ticket
+
+        def day(text: str | None) -> date:
+            return local_day(instant(text) if text else ticket.opened_at, zone)
+
+        return Standing(
+            ticket=ticket,
+            opened_on=day(None),
+            customer_word_on=day(row["asked_at"]),
+            office_word_on=day(row["answered_at"]),
+            resolved_on=local_day(ticket.resolved_at, zone) if ticket.resolved_at else None,
+            reopened=ticket.reopened,
+            fired=frozenset((rule, cycle) for rule, cycle in json.loads(row["fired"])),
+            no_surveys=bool(row["no_surveys"]),
+        )
 
     # -- the morning -----------------------------------------------------------------------------------------------
 

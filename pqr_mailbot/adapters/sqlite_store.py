@@ -29,13 +29,14 @@ from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
-from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, OpenTicket, RecordMessage
+from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, NoteRating, OpenTicket, RecordMessage
 from pqr_mailbot.domain.given_id import comparable, id_given
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, Mail, State, Ticket
 from pqr_mailbot.domain.reference import format_reference
 from pqr_mailbot.domain.situation import Earlier, Waiting
 
+ACKNOWLEDGING = ("acknowledgement", "phone_receipt")  # letters that are the customer's constancia
 BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
 
 
@@ -527,6 +528,7 @@ class Store:
             extension_days=row["extension_days"],
             pauses=self._pauses(reference),
             merged_into=row["merged_into"],
+            reopened=row["reopened"],
         )
 
     def case(self, reference: str) -> Ticket | None:
@@ -658,11 +660,12 @@ class Store:
         self._run(
             """UPDATE ticket SET state = ?, customer = ?, reply_address = ?, owner = ?, level = ?, urgent = ?, type = ?,
                 classification = ?, business_days = ?, extension_days = ?, due_on = ?, acknowledged_at = ?,
-                resolved_at = ?, closed_at = ?, merged_into = ? WHERE reference = ?""",
+                resolved_at = ?, closed_at = ?, merged_into = ?, reopened = ? WHERE reference = ?""",
             ticket.state, ticket.customer.address, ticket.reply_address, ticket.owner, ticket.level, ticket.urgent,
             ticket.classification.type, _classification_json(ticket.classification), ticket.business_days,
             ticket.extension_days, ticket.due_on.isoformat(), _stamped(ticket.acknowledged_at),
-            _stamped(ticket.resolved_at), _stamped(ticket.closed_at), ticket.merged_into, ticket.reference,
+            _stamped(ticket.resolved_at), _stamped(ticket.closed_at), ticket.merged_into, ticket.reopened,
+            ticket.reference,
         )  # fmt: skip
         for pause in ticket.pauses:
             self._run(
@@ -729,9 +732,37 @@ class Store:
         )
         return done.rowcount == 1
 
+    def look_again(self, reference: str, on: date) -> None:
+        self._run("UPDATE ticket SET look_on = ? WHERE reference = ?", on.isoformat(), reference)
+
+    def look_at_all(self) -> None:
+        """The rules are others now: every case is looked at."""
+        self._run("UPDATE ticket SET look_on = '' WHERE state <> 'closed'")
+
+    def note_rating(self, said: NoteRating) -> None:
+        """The latest word counts."""
+        self._run(
+            """INSERT INTO rating (reference, rating, resolved, words, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+            SET rating = excluded.rating, resolved = excluded.resolved, words = excluded.words, at = excluded.at""",
+            said.reference, said.rating, said.resolved, said.words, stamp(said.at),
+        )  # fmt: skip
+
+    def refuse_surveys(self, address: str) -> None:
+        self._run("UPDATE person SET no_surveys = 1 WHERE address = ?", address)
+
     def fired(self, about: str, rule: str, cycle: str) -> bool:
         sql = "SELECT 1 AS yes FROM fired WHERE about = ? AND rule = ? AND cycle = ?"
         return self._first(sql, about, rule, cycle) is not None
+
+    def fired_in(self, about: str, cycle: str) -> frozenset[str]:
+        """The rules that fired in a cycle."""
+        rows = self._all("SELECT rule FROM fired WHERE about = ? AND cycle = ?", about, cycle)
+        return frozenset(row["rule"] for row in rows)
+
+    def mails_of(self, reference: str) -> int:
+        """How many mails of the customer's side a case has."""
+        sql = "SELECT count(*) AS n FROM message WHERE reference = ? AND direction = 'in'"
+        return int(self._one(sql, reference)["n"])
 
     def last_fired(self, about: str, rule: str) -> datetime | None:
         row = self._one("SELECT max(at) AS at FROM fired WHERE about = ? AND rule = ?", about, rule)
@@ -837,7 +868,7 @@ class Store:
         given = id_given(reply)
         if given and token_in(given) is None:  # most servers that name an id name ours
             self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, letter.id)
-        if letter.letter == "acknowledgement":
+        if letter.letter in ACKNOWLEDGING:
             self._run(
                 """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
                 WHERE reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?)""",
@@ -861,7 +892,7 @@ class Store:
         self._run(
             """UPDATE ticket SET acknowledged_at = NULL WHERE reference IN (
                 SELECT message.reference FROM message JOIN outbox ON outbox.id = message.outbox_id
-                WHERE outbox.id = ? AND outbox.letter = 'acknowledgement')""",
+                WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))""",
             outbox_id,
         )
 
@@ -872,7 +903,7 @@ class Store:
         self._run(
             """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE reference IN (
                 SELECT message.reference FROM message JOIN outbox ON outbox.id = message.outbox_id
-                WHERE outbox.id = ? AND outbox.letter = 'acknowledgement')""",
+                WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))""",
             stamp(at), outbox_id,
         )  # fmt: skip
 

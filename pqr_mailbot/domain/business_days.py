@@ -80,6 +80,19 @@ class BusinessCalendar:
             day += ONE_DAY
         return day
 
+    def after(self, day: date, business_days: int) -> date:
+        """The day `business_days` after another; for a negative number the business day with so many left until it."""
+        return self.term(day, business_days).due_on if business_days >= 0 else self._before(day, -business_days)
+
+    def _before(self, day: date, business_days: int) -> date:
+        left = business_days
+        while left:
+            left -= self.is_business_day(day)
+            day -= ONE_DAY
+        while not self.is_business_day(day):
+            day -= ONE_DAY
+        return day
+
     def between(self, after: date, until: date) -> int:
         """Business days after `after` up to and including `until`; 0 when there are none or the order is reversed."""
         return sum(self.is_business_day(after + ONE_DAY * n) for n in range(1, (until - after).days + 1))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pqr_mailbot.domain import letter_facts
+from pqr_mailbot.domain import escalation, letter_facts
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import shortest_candidate
@@ -19,13 +19,17 @@ from pqr_mailbot.domain.effects import (
     BounceLetter,
     CloseInbound,
     Effect,
+    Fire,
     LinkTickets,
     NoteEvent,
+    NoteRating,
     OpenTicket,
     QueueLetter,
     RecordMessage,
+    RefuseSurveys,
     SaveTicket,
 )
+from pqr_mailbot.domain.followup import Heard, heard, why_up
 from pqr_mailbot.domain.model import (
     Address,
     Classification,
@@ -48,6 +52,7 @@ SHOUTING = frozenset({"judicial", "salud"})  # what a machine may say that a per
 SHOUTS_PER_DAY = 10  # but no machine floods them; the rest is in `inbox`
 MACHINE = "machine"  # what the letter about such a mail is about
 DAY = timedelta(days=1)
+RATING_WORDS = 2_000  # characters of what a customer says with a rating
 
 
 def on_machine(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
@@ -170,7 +175,7 @@ def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime)
         return _on_staff(occasion, desk, now)
     if identity.ticket and (guest := occasion.admits()):
         return _on_admission(occasion, identity.ticket, guest, situation, desk, now)
-    if identity.ticket and identity.ticket.state is not State.CLOSED:
+    if identity.ticket and (identity.ticket.state is not State.CLOSED or heard(occasion, identity.ticket).answer):
         return _on_known_case(occasion, identity.ticket, situation, desk, now)
     return _on_new_case(occasion, situation, desk, now)
 
@@ -219,10 +224,11 @@ def _told_of_note(occasion: Occasion, ticket: Ticket, desk: Desk, now: datetime)
 
 def _on_known_case(occasion: Occasion, ticket: Ticket, situation: Situation, desk: Desk, now: datetime) -> list[Effect]:
     """It joins its case; what the customer owed has come; a case whose agent has left or is away gets another one."""
+    said = heard(occasion, ticket)
+    if said.courtesy:
+        return _on_courtesy(occasion, ticket, said)
     author, received_on = occasion.identity.author, local_day(occasion.received_at, desk.policy.office.timezone)
     after = replace(completed(ticket, received_on, desk), state=moved(ticket.state, Happening.CUSTOMER_WROTE))
-    if after.state is State.OPEN and ticket.state is State.RESOLVED:
-        after = replace(after, resolved_at=None)
     effects: list[Effect] = [
         _record(occasion, ticket.reference, "in"),
         NoteEvent(ticket.reference, author.address, "customer_wrote"),
@@ -230,10 +236,58 @@ def _on_known_case(occasion: Occasion, ticket: Ticket, situation: Situation, des
     if _needs_owner(ticket, situation, desk):
         after = replace(after, owner=situation.next_owner)
         effects.append(NoteEvent(ticket.reference, DESK, "assigned", after.owner or ""))
+    after, followed = _followed_up(occasion, ticket, after, said, situation, desk, now)
+    effects += followed
     if after != ticket:
         effects.append(SaveTicket(after))
     effects += _notifications(occasion, after, after.owner, None, situation, desk, now)
     return [*effects, _close(occasion, ticket.reference, f"joined as {occasion.identity.trust}")]
+
+
+def _on_courtesy(occasion: Occasion, ticket: Ticket, said: Heard) -> list[Effect]:
+    """Thanks, or a good rating: kept, and nothing is opened again (brimir #88, frappe #2228)."""
+    reference, author = ticket.reference, occasion.identity.author.address
+    effects: list[Effect] = [_record(occasion, reference, "in"), NoteEvent(reference, author, said.event)]
+    return [*effects, *_rated(occasion, ticket, said), _close(occasion, reference, said.event)]
+
+
+def _rated(occasion: Occasion, ticket: Ticket, said: Heard) -> list[Effect]:
+    answer = said.answer
+    if answer is None:
+        return []
+    if answer.no_surveys:
+        return [RefuseSurveys(ticket.customer.address)]
+    words = occasion.parts.new[:RATING_WORDS]
+    return [NoteRating(ticket.reference, answer.rating, answer.solved is not False, words, occasion.received_at)]
+
+
+def _followed_up(
+    occasion: Occasion, ticket: Ticket, after: Ticket, said: Heard, situation: Situation, desk: Desk, now: datetime
+) -> tuple[Ticket, list[Effect]]:
+    """A resolved case that is opened again is told so to the customer; what speaks of failure goes one level up."""
+    effects: list[Effect] = _rated(occasion, ticket, said)
+    again = ticket.state in (State.RESOLVED, State.CLOSED) and after.state is State.OPEN
+    if again:
+        after = replace(after, resolved_at=None, closed_at=None, reopened=ticket.reopened + 1)
+        effects.append(NoteEvent(ticket.reference, occasion.identity.author.address, "reopened", said.event))
+    reason = why_up(ticket, after, said, situation)
+    if reason and escalation.can_rise(after, desk):
+        after, noted = escalation.raised(after, after.level + 1, reason, DESK)
+        told = letter_facts.told(occasion, after, None, situation)
+        up = escalation.letters(after, after.level, told, reason, "el sistema", None, desk, now)
+        effects += [*noted, *up, Fire(ticket.reference, reason, str(after.reopened))]
+    if again:
+        effects.append(_reopened_letter(occasion, after, desk, now))
+    return after, effects
+
+
+def _reopened_letter(occasion: Occasion, after: Ticket, desk: Desk, now: datetime) -> QueueLetter:
+    mail, level = occasion.mail, desk.policy.levels[after.level - 1].name if after.level > 1 else ""
+    return QueueLetter(
+        "reopened", after.customer, after.subject, letter_facts.reopened(after, level), "auto-replied", now,
+        after.reference, answers="" if is_synthetic_id(mail.message_id) else mail.message_id, thread=mail.references,
+        customer_facing=True,
+    )  # fmt: skip
 
 
 def _needs_owner(ticket: Ticket, situation: Situation, desk: Desk) -> bool:
@@ -453,5 +507,3 @@ def _notifications(
             )
         )
     return letters
-
-

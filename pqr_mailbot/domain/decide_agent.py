@@ -23,7 +23,8 @@ from pqr_mailbot.domain.effects import (
     RecordMessage,
 )
 from pqr_mailbot.domain.model import Address, Classification, Happening, State, Ticket, Verdict, is_synthetic_id, moved
-from pqr_mailbot.domain.orders import ANSWERS, Work, carry_out, reply_by
+from pqr_mailbot.domain.orders import ANSWERS, Work, carry_out
+from pqr_mailbot.domain.reminders import last_day_to_complete
 from pqr_mailbot.domain.situation import Desk
 
 CHALLENGE_LASTS = timedelta(days=2)
@@ -214,7 +215,8 @@ def _relayed(
     agent, latest = mail.proof.agent, work.book.cases[ticket.reference].latest
     ticket = _moved_by_answer(work, ticket)
     author = Address(agent.address, agent.name)
-    facts = letter_facts.answer(ticket, mail.reading.text, agent, reply_by(ticket, desk, now), desk)
+    reply_by = last_day_to_complete(ticket, desk.policy, desk.calendar)
+    facts = letter_facts.answer(ticket, mail.reading.text, agent, reply_by, desk)
     customer = Address(ticket.answer_to, ticket.customer.name)
     copies = [Address(guest) for guest in ticket.participants if guest not in (customer.address, agent.address)]
     letters: list[Effect] = [

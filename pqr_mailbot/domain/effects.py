@@ -126,6 +126,42 @@ class NoteAbsence:
 
 
 @dataclass(frozen=True, slots=True)
+class Fire:
+    """A rule of the clock did what it does for a case, in a cycle: never again in that cycle."""
+
+    reference: str
+    rule: str
+    cycle: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The clock need not look at a case before a day."""
+
+    reference: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRating:
+    """What a customer says of how their case was handled. `rating` 1..5, None: words alone; `resolved` False: it was
+    not."""
+
+    reference: str
+    rating: int | None
+    resolved: bool
+    words: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseSurveys:
+    """A person wants no surveys."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoteEvent:
     """One line of a case's history."""
 
@@ -209,6 +245,10 @@ Effect = (
     | ReleaseMail
     | RetryInbound
     | NoteAbsence
+    | Fire
+    | LookAgain
+    | NoteRating
+    | RefuseSurveys
     | NoteEvent
     | QueueLetter
     | BounceLetter

@@ -14,6 +14,7 @@ from pqr_mailbot.domain.effects import Facts, OpenTicket
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 from pqr_mailbot.domain.policy import Agent
+from pqr_mailbot.domain.reminders import last_day_to_complete
 from pqr_mailbot.domain.situation import Desk, Earlier, MachineMail, Occasion, Situation
 from pqr_mailbot.domain.spanish import STATES, long_date
 
@@ -276,6 +277,99 @@ def digest(
         "machines_more": max(0, len(machines) - MACHINES_SHOWN),
         "order_example": f"#ver {example[0].reference}" if example else "#lista",
     }
+
+
+def reminder(ticket: Ticket, told: Told, reason: str, desk: Desk, now: datetime) -> dict[str, object]:
+    """To a colleague: this case is waiting."""
+    return {**notification(ticket, told, desk, now), "reason": reason, "cases": []}
+
+
+def reminders(rows: Sequence[tuple[Ticket, str]], agent_name: str, desk: Desk, today: date) -> Facts:
+    """To a colleague, about many cases at once: each with why."""
+    cases = [
+        {
+            "reference": ticket.reference,
+            "subject": ticket.subject,
+            "customer": ticket.customer.address,
+            "state": ticket.state.value,
+            "due_on": ticket.due_on,
+            "days_left": desk.calendar.days_left(today, ticket.due_on),
+            "urgent": ticket.urgent,
+            "reason": reason,
+        }
+        for ticket, reason in rows
+    ]
+    return {"reference": "", "agent_name": agent_name, "today": today, "cases": cases, "orders": shown()}
+
+
+def of_the_clock(letter: str, file: CaseFile, ticket: Ticket, desk: Desk, today: date) -> Facts:
+    """To the customer, by the clock: each letter is told what its template asks for and no more."""
+    level = desk.policy.levels[ticket.level - 1].name if ticket.level > 1 and desk.policy.levels else ""
+    pause = ticket.pauses[-1] if ticket.pauses else None
+    facts: dict[str, object] = {
+        "reference": ticket.reference,
+        "subject": ticket.subject,
+        "customer_name": ticket.customer.name,
+        "due_on": ticket.due_on,
+        "days_left": desk.calendar.days_left(today, ticket.due_on),
+        "steps": _steps(file, desk),
+        "level_name": level,
+        "is_claim": ticket.classification.type == "reclamo",
+        "asked_on": pause.asked_on if pause else None,
+        "reply_by": last_day_to_complete(ticket, desk.policy, desk.calendar),
+    }
+    return {name: facts[name] for name in ("reference", "subject", "customer_name", *_CLOCK_FACTS[letter])}
+
+
+def reopened(ticket: Ticket, level_name: str) -> Facts:
+    """To the customer: their case is open again."""
+    return {
+        "reference": ticket.reference,
+        "subject": ticket.subject,
+        "customer_name": ticket.customer.name,
+        "due_on": ticket.due_on,
+        "level_name": level_name,
+    }
+
+
+_CLOCK_FACTS: Mapping[str, tuple[str, ...]] = {
+    "progress": ("due_on", "days_left", "steps"),
+    "overdue": ("due_on", "level_name", "is_claim"),
+    "withdrawal": ("asked_on", "reply_by"),
+    "survey": (),
+    "closed": (),
+}
+
+
+def _steps(file: CaseFile, desk: Desk) -> list[dict[str, object]]:
+    """What was done for the customer, without anybody's words."""
+    zone, ticket = desk.policy.office.timezone, file.ticket
+    steps: list[dict[str, object]] = [
+        {"on": local_day(ticket.opened_at, zone), "what": "recibimos su mensaje y quedó radicado"}
+    ]
+    if ticket.owner:
+        steps.append({"on": local_day(ticket.opened_at, zone), "what": "un asesor quedó a cargo de su caso"})
+    answers = [words for words in file.words if words.direction == "out" and words.letter in (None, *PERSONS_LETTERS)]
+    steps += [{"on": local_day(words.at, zone), "what": "le escribimos"} for words in answers[-3:]]
+    return steps
+
+
+PERSONS_LETTERS = ("answer", "resolved", "request_for_information")  # letters that bring a person's words
+
+
+def not_acknowledged(ticket: Ticket, state: str, desk: Desk) -> Facts:
+    """To the owner, then level 2: the acknowledgement did not reach the customer, and its outer limit comes nearer."""
+    limit = desk.calendar.term(local_day(ticket.opened_at, desk.policy.office.timezone), ACKNOWLEDGEMENT_LIMIT).due_on
+    said = {"queued": "todavía no ha salido", "dead": "no pudo entregarse o fue devuelto", "": "no se ha enviado"}
+    return {
+        "title": f"{ticket.reference}: sin acuse de recibo",
+        "problem": f"El acuse de recibo a {ticket.customer.address} {said.get(state, 'no ha sido confirmado')}.",
+        "details": [f"La política promete confirmar el recibo a más tardar el {long_date(limit)}."],
+        "advice": f"Ordene #acusar {ticket.reference} para enviarlo, o confirme por otro medio y déjelo en una #nota.",
+    }
+
+
+ACKNOWLEDGEMENT_LIMIT = 5  # business days, by the policy
 
 
 def case_sections(file: CaseFile, desk: Desk, now: datetime) -> list[dict[str, object]]:

@@ -69,6 +69,7 @@ TRANSITIONS: Mapping[State, Mapping[Happening, State]] = {
         Happening.QUIET: State.CLOSED,
     },
     State.CLOSED: {
+        Happening.CUSTOMER_WROTE: State.OPEN,  # only in answer to the survey; any other mail opens a linked case
         Happening.OFFICE_REOPENED: State.OPEN,
     },
 }
@@ -220,6 +221,7 @@ class Ticket:
     extension_days: int = 0  # business days added to the term (#prorrogar)
     pauses: tuple[Pause, ...] = ()  # while the customer owed something (#esperar), oldest first
     merged_into: str | None = None  # the case under which it goes on (#unir)
+    reopened: int = 0  # how often the customer opened it again after its resolution
 
     @property
     def term_days(self) -> int:

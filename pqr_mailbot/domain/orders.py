@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from pqr_mailbot.domain import letter_facts
-from pqr_mailbot.domain.business_days import Pause, local_day, months_later
+from pqr_mailbot.domain import escalation, letter_facts
+from pqr_mailbot.domain.business_days import Pause, local_day
 from pqr_mailbot.domain.casework import Book, CaseFile, Forwarded, Found, Incoming, Said
 from pqr_mailbot.domain.classify import shortest_candidate
 from pqr_mailbot.domain.commands import Ordered
@@ -228,15 +228,6 @@ def _wait(work: Work, ordered: Ordered) -> str:
     return f"{ticket.reference} queda en espera del cliente; el plazo se suspende desde hoy."
 
 
-def reply_by(ticket: Ticket, desk: Desk, now: datetime) -> date | None:
-    """Until when the customer may complete a case that waits: months by the calendar, rolled to a business day."""
-    kind = desk.policy.types.get(ticket.classification.type)
-    if kind is None or not kind.wait_months:
-        return None
-    asked = months_later(local_day(now, desk.policy.office.timezone), kind.wait_months)
-    return desk.calendar.next_business_day(asked)
-
-
 def _extend(work: Work, ordered: Ordered) -> str:
     ticket, desk = work.live(ordered), work.desk
     kind = desk.policy.types.get(ticket.classification.type)
@@ -313,27 +304,14 @@ def _escalate(work: Work, ordered: Ordered) -> str:
         raise Refused("falta el motivo: “#escalar MOTIVO”.")
     if ticket.level >= len(policy.levels):
         raise Refused(f"{ticket.reference} ya está en el nivel más alto ({policy.levels[-1].name}).")
-    after = replace(ticket, level=ticket.level + 1)
-    work.save(after, "escalated", f"to level {after.level}: {ordered.arguments}")
+    after, noted = escalation.raised(ticket, ticket.level + 1, ordered.arguments, work.agent.address)
+    work.tickets[ticket.reference] = after
+    work.effects += noted
     level = policy.levels[after.level - 1]
     file = work.book.cases[ticket.reference]
-    told = letter_facts.told_again(file, f"Escalado a {level.name}", "", work.desk)
-    facts = {
-        **letter_facts.notification(after, told, work.desk, work.now),
-        "reason": ordered.arguments,
-        "level_name": level.name,
-        "escalated_by": work.agent.name or work.agent.address,
-    }
-    for address in level.addresses:
-        colleague = policy.colleague(address)
-        name = colleague.name if colleague else ""
-        work.effects.append(
-            QueueLetter(
-                "escalation", Address(address, name), ticket.subject, {**facts, "agent_name": name}, "auto-generated",
-                work.now, ticket.reference, enclosed=told.enclosed,
-                enclosed_from=file.latest.inbound_id if file.latest else None,
-            )
-        )  # fmt: skip
+    told, source = letter_facts.told_again(file, "", "", work.desk), file.latest.inbound_id if file.latest else None
+    by = work.agent.name or work.agent.address
+    work.effects += escalation.letters(after, after.level, told, ordered.arguments, by, source, work.desk, work.now)
     return f"{ticket.reference} pasó al nivel {after.level} ({level.name}): se avisó a {', '.join(level.addresses)}."
 
 
@@ -805,7 +783,7 @@ def _asked(file: CaseFile) -> bool:
     return bool(said) and said[-1].direction == "out"
 
 
-ANSWERS = ("answer", "resolved", "request_for_information")  # letters that bring a person's words
+ANSWERS = letter_facts.PERSONS_LETTERS
 
 
 def _first_line(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 
@@ -75,6 +76,28 @@ COURTESY_TYPES = frozenset({"sugerencia", "felicitacion"})  # their terms never 
 DEFAULT_TYPE = "solicitud"  # what a mail is when no word speaks
 
 
+After = Literal["opening", "due", "customer_word", "office_word", "resolved"]
+FULL_TERM = 15  # business days of the term that the days of a rule are meant for; other terms scale by the same shares
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reminder of the clock: for cases in these `states`, so many business days after (or before, negative) something
+    that happened to them, a letter to somebody. `to`: owner, customer, or `level N`. `types` empty: every type.
+
+    Fires once a case and cycle; what repeats, once a business day.
+    """
+
+    name: str
+    states: frozenset[str]
+    after: After
+    days: int
+    to: tuple[str, ...]
+    letter: str
+    repeat: bool = False
+    types: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """A website form that writes in a customer's name: the customer is in Reply-To."""
@@ -101,6 +124,7 @@ class Policy:
     closures: Mapping[date, str] = field(default_factory=dict)
     trusted_authserv_ids: tuple[str, ...] = ()  # servers whose Authentication-Results are believed
     exchange_internal_is_authenticated: bool = False
+    reminders: tuple[Rule, ...] = ()
     office_hours: tuple[time, time] = (time(8), time(17))  # when letters that can wait are sent, office time
 
     def agent_of(self, address: str) -> Agent | None:

@@ -87,6 +87,8 @@ class Situation:
     recent_automatic: tuple[datetime, ...] = ()  # to anybody, when due out, newest last
     waiting: Waiting | None = None
     fuse_told_at: datetime | None = None  # when the admin was last told that acknowledgements wait
+    mails_before: int = 0  # of the customer on the case at hand
+    went_up: frozenset[str] = frozenset()  # why the case went a level up in its present round
     away: frozenset[str] = frozenset()  # agents who are away today
     admission_asked: bool = False  # was the customer of the case at hand asked to admit somebody, or anybody today?
 

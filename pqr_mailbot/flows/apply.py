@@ -22,15 +22,19 @@ from pqr_mailbot.domain.effects import (
     CloseInbound,
     ConfirmLetter,
     Effect,
+    Fire,
     HoldMail,
     LinkTickets,
+    LookAgain,
     MoveMessage,
     NoteAbsence,
     NoteAnswer,
     NoteEvent,
+    NoteRating,
     OpenTicket,
     QueueLetter,
     RecordMessage,
+    RefuseSurveys,
     ReleaseMail,
     RemoveParticipant,
     RetryInbound,
@@ -218,6 +222,22 @@ DEEDS: Mapping[type, Deed] = {
     NoteAbsence: Deed(
         lambda to, e: to.store.note_absence(e.address, e.first, e.last),
         lambda e: f"{e.address} is away from {e.first} to {e.last}",
+    ),
+    Fire: Deed(
+        lambda to, e: to.store.fire(e.reference, e.rule, e.cycle, to.now),
+        lambda e: f"{e.rule} fired for {e.reference}",
+    ),
+    LookAgain: Deed(
+        lambda to, e: to.store.look_again(e.reference, e.on),
+        lambda e: f"look at {e.reference} again on {e.on}",
+    ),
+    NoteRating: Deed(
+        lambda to, e: to.store.note_rating(e),
+        lambda e: f"rating of {e.reference}: {e.rating or '-'}, {'' if e.resolved else 'not '}resolved",
+    ),
+    RefuseSurveys: Deed(
+        lambda to, e: to.store.refuse_surveys(e.address),
+        lambda e: f"{e.address} wants no surveys",
     ),
     NoteEvent: Deed(
         lambda to, e: to.store.note_event(e, to.now),

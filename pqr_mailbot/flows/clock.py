@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from pqr_mailbot.adapters.sqlite_cases import Cases
 from pqr_mailbot.domain import mornings
 from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.decide_clock import Struck, on_clock, only_surveys, without_surveys
 from pqr_mailbot.domain.policy import Agent
+from pqr_mailbot.domain.reminders import due, survey_may_go
 from pqr_mailbot.flows.handle import Handler
 
-DIGEST, PASSED_ON, MORNING = "digest", "urgent cases passed on", "morning"
+DIGEST, MORNING = "digest", "morning"
+LOOKED_AT = 5_000  # cases in one round; the next takes up where it ended
 DAY = timedelta(days=1)
 
 
@@ -23,7 +27,34 @@ class ClockRound:
 
     def run(self, now: datetime) -> int:
         """Does what is due and was not done. Returns how many letters or cases it touched."""
-        return self._urgent_of_the_away(now) + self._morning(now)
+        return self._urgent_of_the_away(now) + self._cases(now) + self._morning(now)
+
+    def _cases(self, now: datetime) -> int:
+        """Reminders and the ladder in office hours; surveys in the wider window that the law leaves them."""
+        store, desk = self.handler.store, self.handler.desk
+        local = now.astimezone(desk.policy.office.timezone)
+        office = mornings.office_day(desk, now) is not None
+        if not office and not survey_may_go(local, desk.calendar):
+            return 0
+        with store.transaction():
+            struck = [one for one in self._struck(local.date()) if one.due]
+            if not survey_may_go(local, desk.calendar):
+                struck = [later for one in struck if (later := without_surveys(one))]
+            elif not office:
+                struck = [early for one in struck if (early := only_surveys(one))]
+            self.handler.applying(now).all(on_clock(struck, desk, now))
+        return len(struck)
+
+    def _struck(self, today: date) -> Iterator[Struck]:
+        """Cases for which something is due. One for which nothing is, is not looked at again before its next day."""
+        store, desk = self.handler.store, self.handler.desk
+        references = Cases(store).to_look_at(today, LOOKED_AT)
+        for standing in Cases(store).standings(references, desk.policy.office.timezone):
+            found, look_on = due(standing, today, desk.policy, desk.calendar)
+            if found:
+                yield Struck(Cases(store).file(standing.ticket), standing, found, look_on)
+            else:
+                store.look_again(standing.ticket.reference, look_on)
 
     def _urgent_of_the_away(self, now: datetime) -> int:
         """On the first day of an absence, whatever the hour: an urgent case does not wait for somebody's return."""

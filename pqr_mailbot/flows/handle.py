@@ -188,6 +188,8 @@ class Handler:
             next_reference=store.next_reference(policy.reference_prefix, year),
             next_owner=next(iter(store.in_turn(here or able)), None),
             away=away,
+            mails_before=store.mails_of(ticket.reference) if ticket else 0,
+            went_up=store.fired_in(ticket.reference, str(ticket.reopened)) if ticket else frozenset(),
             earlier=store.earlier_tickets(
                 ticket.customer.address if ticket else author, ticket.reference if ticket else None
             ),

@@ -1,0 +1,208 @@
+"""What to do when the clock strikes for cases: letters, levels, closings; each once, and no flood for one person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from pqr_mailbot.domain import escalation, letter_facts
+from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.casework import CaseFile
+from pqr_mailbot.domain.effects import Effect, Fire, LookAgain, NoteEvent, QueueLetter, SaveTicket
+from pqr_mailbot.domain.model import Address, Happening, Ticket, moved
+from pqr_mailbot.domain.orders import completed
+from pqr_mailbot.domain.reminders import Due, Standing, last_day_to_complete, latest_for_each
+from pqr_mailbot.domain.situation import Desk
+
+DESK = "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A case for which something is due, the oldest first, and when to look at it again."""
+
+    file: CaseFile
+    standing: Standing
+    due: Sequence[Due]
+    look_on: date
+
+
+@dataclass
+class _Round:
+    """What one round does. `told`: what each colleague is to hear, by address."""
+
+    desk: Desk
+    now: datetime
+    effects: list[Effect] = field(default_factory=list)
+    told: dict[str, list[tuple[Struck, Due, Ticket]]] = field(default_factory=dict)
+
+    @property
+    def today(self) -> date:
+        return local_day(self.now, self.desk.policy.office.timezone)
+
+
+def on_clock(struck: Iterable[Struck], desk: Desk, now: datetime) -> list[Effect]:
+    """Everything that is due, for all cases of a round. Surveys have their own window: see `on_survey`."""
+    this = _Round(desk, now)
+    look: list[Effect] = []
+    for case in struck:
+        ticket = _one(case, this)
+        if ticket != case.file.ticket:
+            this.effects.append(SaveTicket(ticket))
+        this.effects += [Fire(ticket.reference, one.name, one.cycle) for one in case.due]
+        look.append(LookAgain(ticket.reference, case.look_on))
+    return [*this.effects, *_letters_to_colleagues(this), *look]
+
+
+def _one(case: Struck, this: _Round) -> Ticket:
+    ticket = case.file.ticket
+    for one in latest_for_each(case.due):
+        match one.kind:
+            case "rule":
+                ticket = _rule(case, one, ticket, this)
+            case "acknowledgement":
+                _acknowledgement(case, one, this)
+            case "quiet":
+                ticket = _quiet(case, ticket, this)
+            case "withdrawal":
+                ticket = _withdrawal(case, ticket, this)
+            case "survey":
+                _survey(case, this)
+    return ticket
+
+
+def _rule(case: Struck, one: Due, ticket: Ticket, this: _Round) -> Ticket:
+    """A row of the configuration. A letter that escalates raises the case to its level."""
+    policy = this.desk.policy
+    this.effects.append(NoteEvent(ticket.reference, DESK, "reminded", f"{one.name}: {', '.join(one.to)}"))
+    for to in one.to:
+        level = int(to.removeprefix("level ")) if to.startswith("level ") else 0
+        if level and one.letter == "escalation" and ticket.level < level <= len(policy.levels):
+            ticket, noted = escalation.raised(ticket, level, one.name, DESK)
+            this.effects += noted
+    for to in one.to:
+        if to == "customer":
+            this.effects.append(_to_customer(case, one.letter, ticket, this))
+        else:
+            for address in _addresses(to, ticket, this.desk):
+                this.told.setdefault(address, []).append((case, one, ticket))
+    return ticket
+
+
+def _addresses(to: str, ticket: Ticket, desk: Desk) -> tuple[str, ...]:
+    if to.startswith("level "):
+        return desk.policy.level_addresses(int(to.removeprefix("level ")))
+    return (ticket.owner,) if ticket.owner else desk.policy.level_addresses(1)
+
+
+def _to_customer(case: Struck, letter: str, ticket: Ticket, this: _Round) -> QueueLetter:
+    latest = case.file.latest
+    facts = letter_facts.of_the_clock(letter, case.file, ticket, this.desk, this.today)
+    return QueueLetter(
+        letter, ticket.customer, ticket.subject, facts, "auto-generated", this.now, ticket.reference,
+        answers=latest.message_id if latest else "", thread=latest.references if latest else (), customer_facing=True,
+    )  # fmt: skip
+
+
+def _acknowledgement(case: Struck, one: Due, this: _Round) -> None:
+    """The policy's outer limit comes nearer and the customer's server has not taken the acknowledgement."""
+    ticket = case.file.ticket
+    facts = letter_facts.not_acknowledged(ticket, case.file.acknowledgement, this.desk)
+    this.effects.append(NoteEvent(ticket.reference, DESK, "not_acknowledged", one.name))
+    for to in one.to:
+        for address in _addresses(to, ticket, this.desk):
+            subject = "El acuse de recibo no ha llegado"
+            this.effects.append(
+                QueueLetter("alarm", Address(address), subject, facts, "auto-generated", this.now, ticket.reference)
+            )
+
+
+def _quiet(case: Struck, ticket: Ticket, this: _Round) -> Ticket:
+    this.effects += [
+        _to_customer(case, "closed", ticket, this),
+        NoteEvent(ticket.reference, DESK, "closed", "quiet after its resolution"),
+    ]
+    return replace(ticket, state=moved(ticket.state, Happening.QUIET), closed_at=this.now)
+
+
+def _withdrawal(case: Struck, ticket: Ticket, this: _Round) -> Ticket:
+    """The customer did not complete it in time: archived, told, and it may be filed again (Ley 1755/2015 art. 17)."""
+    last = last_day_to_complete(ticket, this.desk.policy, this.desk.calendar)
+    this.effects += [
+        _to_customer(case, "withdrawal", ticket, this),
+        NoteEvent(ticket.reference, DESK, "withdrawn", f"not completed by {last}"),
+    ]
+    after = replace(ticket, state=moved(ticket.state, Happening.OFFICE_CLOSED), closed_at=this.now)
+    return completed(after, this.today, this.desk)
+
+
+def _survey(case: Struck, this: _Round) -> None:
+    this.effects += [
+        _to_customer(case, "survey", case.file.ticket, this),
+        NoteEvent(case.file.ticket.reference, DESK, "survey_sent"),
+    ]
+
+
+# -- letters to colleagues -----------------------------------------------------------------------------------------
+
+
+def _letters_to_colleagues(this: _Round) -> list[Effect]:
+    """One case is a letter about it, which can be answered; more at once are one letter."""
+    letters: list[Effect] = []
+    for address, told in this.told.items():
+        if len({case.file.ticket.reference for case, _, _ in told}) == 1:
+            letters += [_about_one(address, *one, this) for one in told]
+        else:
+            letters.append(_about_many(address, told, this))
+    return letters
+
+
+def _about_one(address: str, case: Struck, one: Due, ticket: Ticket, this: _Round) -> Effect:
+    told = letter_facts.told_again(case.file, "Recordatorio", "", this.desk)
+    source = case.file.latest.inbound_id if case.file.latest else None
+    if one.letter == "escalation":
+        levels = [to for to in one.to if to.startswith("level ") and address in _addresses(to, ticket, this.desk)]
+        level = int(levels[0].removeprefix("level ")) if levels else ticket.level
+        (letter,) = escalation.letters(
+            ticket, level, told, one.name, "el reloj", source, this.desk, this.now, [address]
+        )
+        return letter
+    colleague = this.desk.policy.colleague(address)
+    name = colleague.name if colleague else ""
+    facts = letter_facts.reminder(ticket, told, one.name, this.desk, this.now)
+    return QueueLetter(
+        "reminder", Address(address, name), ticket.subject, {**facts, "agent_name": name}, "auto-generated", this.now,
+        ticket.reference, enclosed=told.enclosed, enclosed_from=source,
+    )  # fmt: skip
+
+
+def _about_many(address: str, told: Sequence[tuple[Struck, Due, Ticket]], this: _Round) -> Effect:
+    colleague = this.desk.policy.colleague(address)
+    name = colleague.name if colleague else ""
+    rows = [(ticket, one.name) for _, one, ticket in told]
+    facts = letter_facts.reminders(rows, name, this.desk, this.today)
+    cases = len({ticket.reference for ticket, _ in rows})
+    return QueueLetter(
+        "reminder", Address(address, name), f"Recordatorio de {cases} casos, {this.today:%Y-%m-%d}", facts,
+        "auto-generated", this.now,
+    )  # fmt: skip
+
+
+# -- what may go when ----------------------------------------------------------------------------------------------
+
+
+def only_surveys(case: Struck) -> Struck | None:
+    """What of a case may go outside office hours, in the window of surveys; None: nothing of it."""
+    return _part(case, [one for one in case.due if one.kind == "survey"])
+
+
+def without_surveys(case: Struck) -> Struck | None:
+    """What of a case may go in office hours that are no hours for surveys."""
+    return _part(case, [one for one in case.due if one.kind != "survey"])
+
+
+def _part(case: Struck, part: Sequence[Due]) -> Struck | None:
+    """The rest stays due: the case is looked at again from the day on which it became so."""
+    rest = [one.since for one in case.due if one not in part]
+    return replace(case, due=part, look_on=min([case.look_on, *rest])) if part else None

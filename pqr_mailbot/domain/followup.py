@@ -1,0 +1,56 @@
+"""What a customer's mail on a known case says beyond its words: a rating, thanks, that it failed; and when it goes up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pqr_mailbot.domain.model import State, Ticket
+from pqr_mailbot.domain.situation import Occasion, Situation
+from pqr_mailbot.domain.survey import Answer, disagrees, only_thanks, read_answer
+
+SURVEY = "survey"  # the letter whose answer is a rating
+UNANSWERED = 3  # a customer's mails without a person's answer that take a case one level up (colombia.md)
+REOPENED = 2  # so does opening it again so often
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """`answer`: to the survey, when this is one. `event`: its name in the history. `courtesy`: nothing is opened."""
+
+    event: str
+    answer: Answer | None = None
+    courtesy: bool = False
+    disagrees: bool = False
+
+
+def heard(occasion: Occasion, ticket: Ticket) -> Heard:
+    """Only a resolved case has something to be rated or thanked for; a rating only answers the survey itself."""
+    text, clue = occasion.parts.new, occasion.identity.clue
+    over = ticket.state in (State.RESOLVED, State.CLOSED)
+    if over and clue is not None and clue.letter == SURVEY and not occasion.mail.attachments:
+        answer = read_answer(text)
+        if answer.says_something:
+            event = "unhappy" if answer.unhappy else "surveys_refused" if answer.no_surveys else "rated"
+            return Heard(event, answer, courtesy=not answer.unhappy)
+    if ticket.state is State.RESOLVED and not occasion.mail.attachments and only_thanks(text):
+        return Heard("thanked", courtesy=True)
+    return Heard("customer_wrote", disagrees=ticket.first_answered_at is not None and disagrees(text))
+
+
+def why_up(ticket: Ticket, after: Ticket, said: Heard, situation: Situation) -> str:
+    """Why a case goes one level up now; "": it does not. Each reason once in a round of the case (colombia.md)."""
+    if said.answer and said.answer.unhappy:
+        rating = said.answer.rating
+        return f"calificación {rating}" if rating else "el cliente dice que no quedó resuelto"
+    if said.disagrees and "no estoy de acuerdo" not in situation.went_up:
+        return "no estoy de acuerdo"
+    if after.reopened > ticket.reopened and after.reopened >= REOPENED:
+        return f"reabierto {after.reopened} veces"
+    unanswered = "tres correos sin respuesta"
+    if (
+        ticket.first_answered_at is None
+        and situation.mails_before + 1 >= UNANSWERED
+        and unanswered not in situation.went_up
+    ):
+        return unanswered
+    return ""
