@@ -106,6 +106,9 @@ _ROW: Facts = {
     "urgent": True,
 }
 
+# What every letter of the clock to the customer is told.
+_THEIRS: Facts = {key: _CASE[key] for key in ("reference", "subject", "customer_name")}
+
 _LETTERS: Mapping[str, Facts] = {
     "acknowledgement": _RECEIPT,
     "phone_receipt": {**_RECEIPT, "agent_name": "Ana Ruiz"},
@@ -134,6 +137,23 @@ _LETTERS: Mapping[str, Facts] = {
         "level_name": "Coordinación",
         "escalated_by": "Ana Ruiz",
     },
+    # One case; or many: `reference` "" and `cases` as rows like the digest's, each with its `reason`, and beside them
+    # only agent_name, today and orders.
+    "reminder": {**_HANDED_OVER, "event": "Recordatorio", "reason": "sin respuesta, 2 días", "cases": []},
+    "progress": {
+        **_THEIRS,
+        "due_on": date(2026, 6, 24),
+        "days_left": 7,
+        "steps": [
+            {"on": date(2026, 6, 1), "what": "su mensaje quedó radicado"},
+            {"on": date(2026, 6, 2), "what": "un asesor lo tiene a cargo"},
+        ],
+    },
+    "overdue": {**_THEIRS, "due_on": date(2026, 6, 24), "level_name": "Gerencia", "is_claim": True},
+    "withdrawal": {**_THEIRS, "asked_on": date(2026, 6, 5), "reply_by": date(2026, 7, 6)},
+    "survey": _THEIRS,
+    "reopened": {**_THEIRS, "due_on": date(2026, 7, 17), "level_name": "Coordinación"},
+    "closed": _THEIRS,
     "transcript": {
         "reference": "PQR-2026-000123",
         "agent_name": "Ana Ruiz",
