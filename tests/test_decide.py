@@ -77,7 +77,12 @@ ACK, TELL_LUZ, TELL_ANA = (
         ("participant", ticket(), {}, [f"in {REF}", TELL_ANA, "done"]),
         ("addressed", ticket(), {}, [f"in {REF}", TELL_ANA, "done"]),
         ("customer", ticket(state=State.WAITING), {}, [f"in {REF}", "open, ana@lohas.test", TELL_ANA, "done"]),
-        ("customer", ticket(state=State.RESOLVED), {}, [f"in {REF}", "open, ana@lohas.test", TELL_ANA, "done"]),
+        (
+            "customer",
+            ticket(state=State.RESOLVED),
+            {},
+            [f"in {REF}", "reopened>clara@correo.test", "open, ana@lohas.test", TELL_ANA, "done"],
+        ),
         ("customer", ticket(state=State.OPEN), {}, [f"in {REF}", TELL_ANA, "done"]),
         (
             "customer",
@@ -252,9 +257,7 @@ def test_laws(trust: str, case: Ticket | None, message: Mail, kind: Classificati
     assert closings == effects[-1:]  # exactly one, and last
     for one in letters:
         assert one.recipient.address not in POLICY.office.addresses  # never a letter to ourselves
-        assert one.letter == "acknowledgement" or POLICY.is_staff(
-            one.recipient.address
-        )  # nothing internal to customers
+        assert one.customer_facing or POLICY.is_staff(one.recipient.address)  # nothing internal to customers
     acknowledgements = [one for one in letters if one.letter == "acknowledgement"]
     assert len(acknowledgements) <= len([e for e in effects if isinstance(e, OpenTicket)]) <= 1
     assert not (trust == "staff" and letters)  # a colleague's mail sends nothing

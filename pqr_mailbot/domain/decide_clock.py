@@ -108,14 +108,11 @@ def _to_customer(case: Struck, letter: str, ticket: Ticket, this: _Round) -> Que
 def _acknowledgement(case: Struck, one: Due, this: _Round) -> None:
     """The policy's outer limit comes nearer and the customer's server has not taken the acknowledgement."""
     ticket = case.file.ticket
-    facts = letter_facts.not_acknowledged(ticket, case.file.acknowledgement, this.desk)
     this.effects.append(NoteEvent(ticket.reference, DESK, "not_acknowledged", one.name))
+    said = replace(one, name=letter_facts.not_acknowledged(ticket, case.file.acknowledgement, this.desk))
     for to in one.to:
         for address in _addresses(to, ticket, this.desk):
-            subject = "El acuse de recibo no ha llegado"
-            this.effects.append(
-                QueueLetter("alarm", Address(address), subject, facts, "auto-generated", this.now, ticket.reference)
-            )
+            this.told.setdefault(address, []).append((case, said, ticket))
 
 
 def _quiet(case: Struck, ticket: Ticket, this: _Round) -> Ticket:
@@ -149,32 +146,44 @@ def _survey(case: Struck, this: _Round) -> None:
 
 def _letters_to_colleagues(this: _Round) -> list[Effect]:
     """One case is a letter about it, which can be answered; more at once are one letter."""
-    letters: list[Effect] = []
-    for address, told in this.told.items():
-        if len({case.file.ticket.reference for case, _, _ in told}) == 1:
-            letters += [_about_one(address, *one, this) for one in told]
-        else:
-            letters.append(_about_many(address, told, this))
-    return letters
+    return [
+        _about_one(address, told, this)
+        if len({case.file.ticket.reference for case, _, _ in told}) == 1
+        else _about_many(address, told, this)
+        for address, told in this.told.items()
+    ]
 
 
-def _about_one(address: str, case: Struck, one: Due, ticket: Ticket, this: _Round) -> Effect:
+def _about_one(address: str, heard: Sequence[tuple[Struck, Due, Ticket]], this: _Round) -> Effect:
+    case, _, ticket = heard[-1]
+    reason = "; ".join(one.name for _, one, _ in heard)
     told = letter_facts.told_again(case.file, "Recordatorio", "", this.desk)
     source = case.file.latest.inbound_id if case.file.latest else None
-    if one.letter == "escalation":
-        levels = [to for to in one.to if to.startswith("level ") and address in _addresses(to, ticket, this.desk)]
-        level = int(levels[0].removeprefix("level ")) if levels else ticket.level
-        (letter,) = escalation.letters(
-            ticket, level, told, one.name, "el reloj", source, this.desk, this.now, [address]
-        )
+    if level := max((_level_of(address, one, ticket, this.desk) for _, one, _ in heard), default=0):
+        (letter,) = escalation.letters(ticket, level, told, reason, "el reloj", source, this.desk, this.now, [address])
         return letter
     colleague = this.desk.policy.colleague(address)
     name = colleague.name if colleague else ""
-    facts = letter_facts.reminder(ticket, told, one.name, this.desk, this.now)
+    facts = letter_facts.reminder(ticket, told, reason, this.desk, this.now)
     return QueueLetter(
-        "reminder", Address(address, name), ticket.subject, {**facts, "agent_name": name}, "auto-generated", this.now,
-        ticket.reference, enclosed=told.enclosed, enclosed_from=source,
-    )  # fmt: skip
+        "reminder",
+        Address(address, name),
+        ticket.subject,
+        {**facts, "agent_name": name},
+        "auto-generated",
+        this.now,
+        ticket.reference,
+        enclosed=told.enclosed,
+        enclosed_from=source,
+    )
+
+
+def _level_of(address: str, one: Due, ticket: Ticket, desk: Desk) -> int:
+    """The level at which somebody hears of an escalation; 0: it is a reminder."""
+    if one.letter != "escalation":
+        return 0
+    levels = [to for to in one.to if to.startswith("level ") and address in _addresses(to, ticket, desk)]
+    return int(levels[0].removeprefix("level ")) if levels else ticket.level
 
 
 def _about_many(address: str, told: Sequence[tuple[Struck, Due, Ticket]], this: _Round) -> Effect:

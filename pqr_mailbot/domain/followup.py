@@ -1,4 +1,4 @@
-"""What a customer's mail on a known case says beyond its words: a rating, thanks, that it failed; and when it goes up."""
+"""What a customer's mail on a known case says beyond its words: a rating, thanks, failure; and when it goes up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pqr_mailbot.domain.survey import Answer, disagrees, only_thanks, read_answe
 
 SURVEY = "survey"  # the letter whose answer is a rating
 UNANSWERED = 3  # a customer's mails without a person's answer that take a case one level up (colombia.md)
+IGNORED, DISAGREES = "tres correos sin respuesta", "no estoy de acuerdo"
 REOPENED = 2  # so does opening it again so often
 
 
@@ -42,15 +43,9 @@ def why_up(ticket: Ticket, after: Ticket, said: Heard, situation: Situation) -> 
     if said.answer and said.answer.unhappy:
         rating = said.answer.rating
         return f"calificación {rating}" if rating else "el cliente dice que no quedó resuelto"
-    if said.disagrees and "no estoy de acuerdo" not in situation.went_up:
-        return "no estoy de acuerdo"
+    if said.disagrees and DISAGREES not in situation.went_up:
+        return DISAGREES
     if after.reopened > ticket.reopened and after.reopened >= REOPENED:
         return f"reabierto {after.reopened} veces"
-    unanswered = "tres correos sin respuesta"
-    if (
-        ticket.first_answered_at is None
-        and situation.mails_before + 1 >= UNANSWERED
-        and unanswered not in situation.went_up
-    ):
-        return unanswered
-    return ""
+    ignored = ticket.first_answered_at is None and situation.mails_before + 1 >= UNANSWERED
+    return IGNORED if ignored and IGNORED not in situation.went_up else ""

@@ -357,16 +357,14 @@ def _steps(file: CaseFile, desk: Desk) -> list[dict[str, object]]:
 PERSONS_LETTERS = ("answer", "resolved", "request_for_information")  # letters that bring a person's words
 
 
-def not_acknowledged(ticket: Ticket, state: str, desk: Desk) -> Facts:
-    """To the owner, then level 2: the acknowledgement did not reach the customer, and its outer limit comes nearer."""
+def not_acknowledged(ticket: Ticket, state: str, desk: Desk) -> str:
+    """Why a colleague is reminded: the acknowledgement did not reach the customer, and its outer limit comes nearer."""
     limit = desk.calendar.term(local_day(ticket.opened_at, desk.policy.office.timezone), ACKNOWLEDGEMENT_LIMIT).due_on
     said = {"queued": "todavía no ha salido", "dead": "no pudo entregarse o fue devuelto", "": "no se ha enviado"}
-    return {
-        "title": f"{ticket.reference}: sin acuse de recibo",
-        "problem": f"El acuse de recibo a {ticket.customer.address} {said.get(state, 'no ha sido confirmado')}.",
-        "details": [f"La política promete confirmar el recibo a más tardar el {long_date(limit)}."],
-        "advice": f"Ordene #acusar {ticket.reference} para enviarlo, o confirme por otro medio y déjelo en una #nota.",
-    }
+    return (
+        f"el acuse de recibo {said.get(state, 'no ha sido confirmado')}, y la política lo promete a más tardar el "
+        f"{long_date(limit)}: ordene #acusar o confirme por otro medio y déjelo en una #nota"
+    )
 
 
 ACKNOWLEDGEMENT_LIMIT = 5  # business days, by the policy

@@ -7,8 +7,8 @@ office stands here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Literal
@@ -144,14 +144,16 @@ def _next_day(day: date) -> date:
 
 
 def latest_for_each(found: Iterable[Due]) -> list[Due]:
-    """Of what came due together, each recipient hears the last word; what was passed over counts as done."""
-    heard: Collection[str] = set()
+    """Of the rules that came due together, each recipient hears the last; what was passed over counts as done."""
+    heard: frozenset[str] = frozenset()
     kept: list[Due] = []
     for one in reversed(list(found)):
-        left = tuple(to for to in one.to if to not in heard)
-        if left or not one.to:
-            kept.append(one if left == one.to else Due(one.kind, one.name, one.cycle, one.since, left, one.letter))
-        heard = {*heard, *left}
+        if one.kind != "rule":
+            kept.append(one)
+            continue
+        if left := tuple(to for to in one.to if to not in heard):
+            kept.append(replace(one, to=left))
+        heard |= set(left)
     return kept[::-1]
 
 

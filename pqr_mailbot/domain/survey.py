@@ -41,7 +41,8 @@ _DISAGREES = re.compile(
     r"\bno (?:estoy|estamos|me encuentro) (?:para nada |en absoluto )?(?:de acuerdo|conforme|satisfech[oa]s?)\b"
     r"|\b(?:inconforme|en desacuerdo|insatisfech[oa])\b|\bno (?:acepto|comparto|aceptamos) (?:su|la|esa|esta|dicha) "
     r"(?:respuesta|solucion|decision|propuesta)\b"
-    r"|\b(?:su|la|esa) respuesta no (?:me )?(?:sirve|resuelve|soluciona|satisface)\b|\bi (?:do not|don't) agree\b|\bnao concordo\b"
+    r"|\b(?:su|la|esa) respuesta no (?:me )?(?:sirve|resuelve|soluciona|satisface)\b"
+    r"|\bi (?:do not|don't) agree\b|\bnao concordo\b"
 )
 
 

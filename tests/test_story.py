@@ -1,0 +1,284 @@
+"""Twenty-five days of an office, letter by letter, against a written calendar; and the same with a week of downtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from bench import Bench, eml
+from office import BOGOTA, DESK, POLICY
+
+from pqr_mailbot.config import SHIPPED_REMINDERS, rules_of
+from pqr_mailbot.domain.situation import Desk
+from pqr_mailbot.flows.clock import ClockRound
+
+LADDER = Desk(replace(POLICY, reminders=rules_of(SHIPPED_REMINDERS)), DESK.calendar)
+ONE, TWO = "PQR-2026-000001", "PQR-2026-000002"
+CLARA, DIEGO = "Clara Gómez <clara@correo.test>", "Diego Paz <diego@otro.test>"
+HOURS = (7, 8, 11, 14, 20)  # before office hours, at their begin, in them, after them
+ANA, LUZ = "Ana Ruiz <ana@lohas.test>", "Luz Mora <luz@lohas.test>"
+
+
+@dataclass
+class Days:
+    """The office day by day: mails at their hour, the clock at some hours of the day, letters leaving at once."""
+
+    bench: Bench
+    down: tuple[date, date] | None = None  # no program runs on these days; mail waits in the mailbox
+    seen: int = 0
+    said: list[str] = field(default_factory=list)
+    waiting: list[tuple[datetime, bytes]] = field(default_factory=list)
+
+    def until(self, last: date, mails: dict[datetime, bytes]) -> None:
+        self.waiting = sorted(mails.items())
+        self.between(date(2026, 6, 1), last)
+
+    def between(self, first: date, last: date) -> None:
+        for day in (first + timedelta(n) for n in range((last - first).days + 1)):
+            if not (self.down and self.down[0] <= day <= self.down[1]):
+                for hour in HOURS:
+                    self._tick(datetime.combine(day, time(hour), BOGOTA))
+
+    def _tick(self, now: datetime) -> None:
+        while self.waiting and self.waiting[0][0] <= now:
+            received, raw = self.waiting.pop(0)
+            self.bench.post(raw, received)
+        self.bench.work(now)
+        ClockRound(self.bench.handler).run(now)
+        with self.bench.store.transaction():
+            for letter in self.bench.store.claim_letters(now, 100):
+                self.bench.store.letter_sent(letter, "250 ok", now)
+        letters = self.bench.letters()
+        for letter in letters[self.seen :]:
+            if letter.name != "digest":
+                about = letter.reference[-1] if letter.reference else "-"
+                self.said.append(f"{now:%m-%d} {letter.name} {about} > {letter.to.partition('@')[0]}")
+        self.seen = len(letters)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "desk.db", LADDER)
+    yield bench
+    bench.close()
+
+
+def at(day: int, hour: int = 10, minute: int = 42) -> datetime:
+    return datetime(2026, 6, day, hour, minute, tzinfo=BOGOTA)
+
+
+NOBODY_ANSWERS = """\
+06-01 acknowledgement 1 > clara
+06-01 notification 1 > ana
+06-03 reminder 1 > ana
+06-09 escalation 1 > coordinacion
+06-12 progress 1 > clara
+06-12 reminder 1 > ana
+06-12 reminder 1 > coordinacion
+06-19 escalation 1 > coordinacion
+06-23 escalation 1 > gerencia
+06-25 overdue 1 > clara
+06-25 escalation 1 > ana
+06-25 escalation 1 > gerencia
+"""
+
+
+def test_a_claim_that_nobody_answers(bench: Bench) -> None:
+    days = Days(bench)
+    days.until(date(2026, 6, 25), {at(1): eml()})
+    assert "\n".join(days.said) + "\n" == NOBODY_ANSWERS
+    assert bench.tickets()[0]["level"] == 3
+
+
+WITH_A_WEEK_DOWN = """\
+06-01 acknowledgement 1 > clara
+06-01 notification 1 > ana
+06-03 reminder 1 > ana
+06-16 progress 1 > clara
+06-16 reminder 1 > ana
+06-16 reminder 1 > coordinacion
+06-19 escalation 1 > coordinacion
+06-23 escalation 1 > gerencia
+06-25 overdue 1 > clara
+06-25 escalation 1 > ana
+06-25 escalation 1 > gerencia
+"""
+
+
+def test_the_same_with_the_daemon_stopped_for_a_week(bench: Bench) -> None:
+    """From Monday 8 to Monday 15 June: everybody hears the last word once, and nothing twice."""
+    days = Days(bench, down=(date(2026, 6, 8), date(2026, 6, 15)))
+    days.until(date(2026, 6, 25), {at(1): eml()})
+    assert "\n".join(days.said) + "\n" == WITH_A_WEEK_DOWN
+    assert bench.tickets()[0]["level"] == 3
+
+
+def resolved(bench: Bench, days: Days) -> None:
+    """Clara's claim is answered for good on Tuesday 2 June."""
+    days.until(date(2026, 6, 1), {at(1): eml()})
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#resolver\n\nLe devolvimos el dinero.", told), at(2))
+
+
+def by(sender: str, text: str, told: str, reference: str = ONE) -> bytes:
+    """A colleague's answer to a letter of the desk."""
+    return eml(sender, f"Re: [{reference}]", text, f"<{abs(hash(text))}@lohas.test>", In_Reply_To=told)
+
+
+HAPPY = """\
+06-01 acknowledgement 1 > clara
+06-01 notification 1 > ana
+06-02 resolved 1 > clara
+06-02 transcript 1 > ana
+06-04 survey 1 > clara
+06-10 closed 1 > clara
+"""
+
+
+def continued(days: Days, first: int, last: int) -> str:
+    """The days from `first` to `last`, after what was done by hand."""
+    days.between(date(2026, 6, first), date(2026, 6, last))
+    return "\n".join(days.said) + "\n"
+
+
+def test_a_resolved_case_is_asked_about_and_closes_quietly(bench: Bench) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    assert continued(days, 2, 12) == HAPPY
+    assert bench.tickets()[0]["state"] == "closed"
+
+
+SURVEYED = [
+    ("5", "resolved", 5, True),
+    ("4, gracias por todo.\n\nClara", "resolved", 4, True),
+    ("cinco", "resolved", 5, True),
+    ("10/10", "resolved", 5, True),
+    ("2, tardaron mucho", "open", 2, True),
+    ("1", "open", 1, True),
+    ("NO", "open", None, False),
+    ("No, sigue igual.", "open", None, False),
+]
+
+
+@pytest.mark.parametrize(("text", "state", "rating", "solved"), SURVEYED, ids=[row[0][:9] for row in SURVEYED])
+def test_the_survey_is_answered_with_a_digit(
+    bench: Bench, text: str, state: str, rating: int | None, solved: bool
+) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    continued(days, 2, 4)
+    survey = bench.letters("survey")[0].mail
+    before = len(bench.letters())
+    said = eml(subject=f"Re: {survey['Subject']}", text=text, message_id="<s@x>", In_Reply_To=survey["Message-ID"])
+    bench.take(said, at(5))
+    (ticket,) = bench.tickets()
+    (rated,) = bench.rows("SELECT rating, resolved FROM rating")
+    assert (ticket["state"], rated["rating"], bool(rated["resolved"])) == (state, rating, solved)
+    after = [str(one) for one in bench.letters()[before:]]
+    unhappy = ["escalation>coordinacion@lohas.test", "reopened>clara@correo.test", "notification>ana@lohas.test"]
+    assert after == (unhappy if state == "open" else [])
+    assert ticket["level"] == (2 if state == "open" else 1)
+
+
+def test_who_wants_no_surveys_gets_none_again(bench: Bench) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    continued(days, 2, 4)
+    survey = bench.letters("survey")[0].mail
+    bench.take(eml(subject="Re: x", text="NO ENCUESTA", message_id="<s@x>", In_Reply_To=survey["Message-ID"]), at(5))
+    assert bench.tickets()[0]["state"] == "resolved"
+    bench.take(eml(text="Otra cosa: solicito una cotización.", message_id="<c9@x>"), at(5, 11))
+    told = bench.letters("notification")[-1].mail["Message-ID"]
+    bench.take(by(LUZ, "#resolver\n\nVa la cotización.", told, TWO), at(5, 12))
+    continued(days, 8, 19)
+    assert len(bench.letters("survey")) == 1
+
+
+WORDS = [
+    ("gracias, muy amables", "resolved", []),
+    ("Mil gracias, quedé muy contenta.", "resolved", []),
+    ("Gracias, pero no me ha llegado.", "open", ["reopened>clara@correo.test", "notification>ana@lohas.test"]),
+    ("No estoy de acuerdo con su respuesta.", "open",
+     ["escalation>coordinacion@lohas.test", "reopened>clara@correo.test", "notification>ana@lohas.test"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "state", "letters"), WORDS, ids=[text for text, _, _ in WORDS])
+def test_what_the_customer_says_after_the_resolution(bench: Bench, text: str, state: str, letters: list[str]) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    before = len(bench.letters())
+    bench.take(eml(subject=f"Re: [{ONE}]", text=text, message_id="<c2@x>"), at(2, 15))
+    assert bench.tickets()[0]["state"] == state
+    assert [str(one) for one in bench.letters()[before:]] == letters
+
+
+def test_a_second_reopening_goes_up(bench: Bench) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    for number in (1, 2):
+        again = eml(subject=f"Re: [{ONE}]", text=f"Sigue fallando {number}.", message_id=f"<c{number}@x>")
+        bench.take(again, at(2, 12 + number))
+        told = bench.letters("notification")[-1].mail["Message-ID"]
+        bench.take(by(ANA, f"#resolver\n\nListo {number}.", told), at(2, 12 + number, 50))
+    assert (bench.tickets()[0]["reopened"], bench.tickets()[0]["level"]) == (2, 2)
+
+
+def test_an_acknowledgement_that_never_left_is_watched(bench: Bench) -> None:
+    """The policy's outer limit is five business days: the owner hears on the second, level 2 on the fourth."""
+    bench.take(eml(), at(1))
+    clock = ClockRound(bench.handler)
+    heard = []
+    for day in range(1, 9):
+        before = len(bench.letters())
+        clock.run(at(day, 9))
+        said = [one for one in bench.letters()[before:] if "acuse de recibo" in " ".join(one.text.split())]
+        heard += [f"{day} {one}" for one in said]
+    assert heard == ["3 reminder>ana@lohas.test", "5 reminder>coordinacion@lohas.test"]
+
+
+def test_what_was_asked_for_and_never_came_is_withdrawn(bench: Bench) -> None:
+    bench.take(eml(subject="Solicitud de cotización", text="Solicito una cotización para 20 kilos."), at(1))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#tipo solicitud\n#esperar\n\n¿A qué ciudad?", told), at(2))
+    clock = ClockRound(bench.handler)
+    for day in range(31):
+        clock.run(datetime(2026, 7, 1, 9, 0, tzinfo=BOGOTA) + timedelta(day))
+        if bench.tickets()[0]["state"] == "closed":
+            break
+    assert (day, bench.tickets()[0]["state"]) == (2, "closed")  # a month from 2 June ends on 2 July
+    (letter,) = bench.letters("withdrawal")
+    assert "2 de julio de 2026" in letter.text
+
+
+def test_many_reminders_to_one_person_are_one_letter(bench: Bench) -> None:
+    for number in range(6):
+        bench.take(eml(f"c{number}@x.test", text=f"hola {number}", message_id=f"<{number}@x.test>"), at(1, 11))
+    before = len(bench.letters())
+    ClockRound(bench.handler).run(at(3, 8, 0))
+    reminders = [one for one in bench.letters()[before:] if one.name == "reminder"]
+    assert [one.to for one in reminders] == ["ana@lohas.test", "luz@lohas.test"]
+    assert all(one.reference is None for one in reminders)
+    assert reminders[0].text.count("PQR-2026-") >= 3
+
+
+def test_a_clock_that_jumps_back_sends_nothing_twice(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    clock = ClockRound(bench.handler)
+    clock.run(at(9, 9))
+    count = len(bench.letters())
+    for moment in (at(3, 9), at(9, 9), at(5, 9), at(9, 10)):
+        clock.run(moment)
+    assert len([one for one in bench.letters()[count:] if one.name != "digest"]) == 0
+
+
+def test_nothing_that_can_wait_leaves_at_night_or_on_a_holiday(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    count = len(bench.letters())
+    clock = ClockRound(bench.handler)
+    for moment in (at(10, 6, 59), at(10, 17), at(13, 10), at(14, 10), at(15, 10)):
+        clock.run(moment)
+    assert len(bench.letters()) == count
