@@ -31,7 +31,7 @@ from pqr_mailbot.adapters.letters import (
     long_date,
 )
 from pqr_mailbot.domain.decide import on_mail
-from pqr_mailbot.domain.effects import QueueLetter
+from pqr_mailbot.domain.effects import Facts, QueueLetter
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, State
 from pqr_mailbot.domain.reference import find_references
@@ -47,6 +47,22 @@ ACK, NOTE = "acknowledgement", "notification"
 ASK, SCRIPT = "request_for_information", "transcript"
 FILE = {"filename": "a.pdf", "content_type": "application/pdf", "size": 900, "enclosed": True}
 TOKEN = "pqr.abcdefghijklm.abcdefghijklmnop"
+REMIND, MANY = "reminder", "reminder of many cases"
+ROW = {**SAMPLE_FACTS["digest"]["mine"][0], "reason": "sin respuesta, 2 días"}  # type: ignore[index]
+LATE = {**ROW, "reference": "PQR-2026-000098", "subject": "Factura", "state": "open", "days_left": -2, "urgent": False}
+LATE["reason"] = "vencido"
+# Every letter there is, and the second shape that a reminder has.
+SHAPES: Mapping[str, Facts] = {
+    **SAMPLE_FACTS,
+    MANY: {
+        "reference": "",
+        "agent_name": "Ana Ruiz",
+        "today": date(2026, 6, 3),
+        "cases": [ROW, LATE],
+        "orders": SAMPLE_FACTS[NOTE]["orders"],
+        "token": TOKEN,
+    },
+}
 ENVELOPE = Envelope(
     message_id="<pqr.abc.def@lohas.test>",
     from_name=OFFICE.name,
@@ -65,14 +81,18 @@ def flat(text: str) -> str:
     return " ".join(re.sub(r"^> ?", "", text, flags=re.MULTILINE).split())
 
 
+def render(letter: str, changed: Mapping[str, object] | None = None, letters: Letters = LETTERS) -> Rendered:
+    return letters.render(REMIND if letter == MANY else letter, {**SHAPES[letter], **(changed or {})})
+
+
 def both(letter: str, changed: Mapping[str, object] | None = None, letters: Letters = LETTERS) -> tuple[str, str]:
     """The words of the text part and of the HTML part as a person sees them, each on one line."""
-    rendered = letters.render(letter, {**SAMPLE_FACTS[letter], **(changed or {})})
+    rendered = render(letter, changed, letters)
     return flat(rendered.text), flat(html_text(rendered.html))
 
 
 def composed(letter: str = ACK, facts: Mapping[str, object] | None = None, **changed: object) -> bytes:
-    rendered = LETTERS.render(letter, {**SAMPLE_FACTS[letter], **(facts or {})})
+    rendered = render(letter, facts)
     return LETTERS.compose(replace(ENVELOPE, **changed), rendered)  # type: ignore[arg-type]
 
 
@@ -224,6 +244,60 @@ def head(raw: bytes) -> bytes:
         ("digest", {}, "#abrir 341 · no recibe respuestas · notificaciones@juzgado.example · Traslado de demanda"),
         ("digest", {}, "Y 3 más."),
         ("digest", {}, "por ejemplo #asignar PQR-2026-000123 Luz Mora."),
+        (REMIND, {}, f"Recordatorio: {REF}"),
+        (REMIND, {}, "Motivo: sin respuesta, 2 días"),
+        (REMIND, {"note": ""}, "Este caso vence el miércoles 24 de junio de 2026: quedan 15 días hábiles."),
+        (REMIND, {"days_left": -2}, "VENCIDO: el plazo terminó el miércoles 24 de junio de 2026, hace 2 días hábiles"),
+        (REMIND, {}, "El café que compré llegó vencido."),
+        (REMIND, {}, "su texto le llega al cliente, desde info@lohas.test y con su nombre."),
+        (REMIND, {}, "#resolver marca el caso como resuelto"),
+        (MANY, {}, "Recordatorio del miércoles 3 de junio de 2026"),
+        (MANY, {}, "Ana Ruiz: Casos que necesitan algo de usted: 2"),
+        (
+            MANY,
+            {},
+            "VENCIDO hace 2 días hábiles · PQR-2026-000098 · Factura · Clara Gómez · en curso · motivo: vencido",
+        ),
+        (MANY, {}, f"Quedan 15 días hábiles · URGENTE · {REF} · Café vencido"),
+        (MANY, {}, "sin respuesta todavía · motivo: sin respuesta, 2 días"),
+        (MANY, {"cases": [{**ROW, "days_left": 0}]}, f"Vence hoy · URGENTE · {REF}"),
+        (MANY, {"cases": [{**ROW, "days_left": 1}]}, "Queda 1 día hábil"),
+        (MANY, {}, "su respuesta no le llega a ningún cliente."),
+        (MANY, {}, "órdenes que nombren el caso, por ejemplo #ver PQR-2026-000098."),
+        ("progress", {}, f"Seguimos trabajando en su caso {REF}. Esto es lo que se ha hecho:"),
+        ("progress", {}, "lunes 1 de junio de 2026: su mensaje quedó radicado"),
+        ("progress", {}, "martes 2 de junio de 2026: un asesor lo tiene a cargo"),
+        (
+            "progress",
+            {},
+            "La fecha que le prometimos no cambia: le responderemos a más tardar el miércoles 24 de junio",
+        ),
+        ("progress", {}, "de 2026 (quedan 7 días hábiles)."),
+        ("progress", {"days_left": 1}, "(queda un día hábil)."),
+        ("progress", {"days_left": 0}, "a más tardar el miércoles 24 de junio de 2026."),
+        ("progress", {"steps": []}, f"Seguimos trabajando en su caso {REF}. La fecha"),
+        ("overdue", {}, f"responder su caso {REF} a más tardar el miércoles 24 de junio de 2026 y no lo hicimos."),
+        ("overdue", {}, "no lo hicimos. Le ofrecemos disculpas. Su caso"),
+        ("overdue", {}, "Su caso está ahora a cargo de Gerencia y le responderemos lo antes posible."),
+        ("overdue", {"level_name": ""}, "Su caso sigue abierto y le responderemos lo antes posible."),
+        ("overdue", {}, "responda este correo o llámenos al +57 318 6126496."),
+        ("overdue", {}, "puede acudir a la Superintendencia de Industria y Comercio (SIC)."),
+        (
+            "withdrawal",
+            {},
+            f"El viernes 5 de junio de 2026 le pedimos la información que falta para seguir con su caso {REF}.",
+        ),
+        ("withdrawal", {}, "Debía llegarnos a más tardar el lunes 6 de julio de 2026 y no la recibimos."),
+        ("withdrawal", {}, "desistió de su solicitud (desistimiento tácito) y archivamos el caso."),
+        ("withdrawal", {}, "Puede presentarla de nuevo en cualquier momento: responda este correo"),
+        ("survey", {}, "Responda con un número de 1 (muy insatisfecho) a 5 (muy satisfecho)."),
+        ("survey", {}, "Si su caso no quedó resuelto, responda NO."),
+        ("survey", {}, "Si no desea encuestas, responda NO ENCUESTA."),
+        ("reopened", {}, f"Reabrimos su caso {REF} y pasó a Coordinación."),
+        ("reopened", {"level_name": ""}, f"Reabrimos su caso {REF}. Le responderemos"),
+        ("reopened", {}, "Le responderemos a más tardar el viernes 17 de julio de 2026."),
+        ("closed", {}, f"Ya respondimos su caso {REF} y no hemos recibido más mensajes suyos: lo cerramos."),
+        ("closed", {}, "responda este correo cuando quiera: abriremos un caso nuevo, enlazado con este."),
         ("alarm", {}, "no mail could be fetched since 2026-06-01 10:42"),
         ("alarm", {}, "imap.example:993: connection refused"),
     ],
@@ -275,6 +349,15 @@ def test_says(letter: str, changed: dict[str, object], said: str) -> None:
         ("challenge", {"reference": ""}, "Caso"),
         ("digest", {"mine": []}, "Sus casos"),
         ("digest", {"machines": [], "machines_more": 0}, "apartados"),
+        (REMIND, {"reason": "vencido"}, "sin respuesta, 2 días"),
+        (MANY, {"cases": [{**ROW, "reason": ""}]}, "motivo"),
+        (MANY, {"agent_name": ""}, "Ana Ruiz"),
+        ("progress", {"days_left": 0}, "hábil"),
+        ("progress", {"days_left": -1}, "hábil"),
+        ("progress", {"steps": []}, "se ha hecho"),
+        ("overdue", {"is_claim": False}, "SIC"),
+        ("overdue", {"level_name": ""}, "a cargo"),
+        ("reopened", {"level_name": ""}, "pasó a"),
         ("alarm", {"details": []}, "connection refused"),
     ],
 )
@@ -289,7 +372,7 @@ def test_an_office_without_phone_and_notice_leaves_them_out() -> None:
         assert "Política" not in part
 
 
-@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+@pytest.mark.parametrize("letter", SHAPES)
 def test_both_parts_carry_the_same_words(letter: str) -> None:
     """Layout apart: labels of the text part end in a colon, its lists and notices have marks."""
 
@@ -302,9 +385,9 @@ def test_both_parts_carry_the_same_words(letter: str) -> None:
     assert html - text <= around
 
 
-@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+@pytest.mark.parametrize("letter", SHAPES)
 def test_the_text_part_keeps_to_its_width(letter: str) -> None:
-    lines = LETTERS.render(letter, SAMPLE_FACTS[letter]).text.splitlines()
+    lines = render(letter).text.splitlines()
     assert max(map(len, lines)) <= 76
     assert all(line == line.rstrip() for line in lines)
 
@@ -344,23 +427,32 @@ def test_long_date(day: date, said: str) -> None:
 
 # -- whose letters they are ----------------------------------------------------------------------------------------
 
-TO_CUSTOMERS = (*(ACK, "answer", "resolved", ASK, "extension", "phone_receipt", "merged", "admit_question"),)
-TO_THE_OFFICE = (NOTE, "escalation", SCRIPT, "challenge", "digest")
+OF_THE_CLOCK = ("progress", "overdue", "withdrawal", "survey", "reopened", "closed")
+TO_CUSTOMERS = (
+    *(ACK, "answer", "resolved", ASK, "extension", "phone_receipt", "merged", "admit_question"),
+    *OF_THE_CLOCK,
+)
+TO_THE_OFFICE = (NOTE, "escalation", SCRIPT, "challenge", "digest", REMIND, MANY)
+
+
+def test_every_letter_is_a_customers_or_the_offices() -> None:
+    assert {*TO_CUSTOMERS, *TO_THE_OFFICE, "alarm"} == set(SHAPES)
 
 
 @pytest.mark.parametrize("letter", TO_CUSTOMERS)
 def test_nothing_internal_reaches_a_customer(letter: str) -> None:
-    rendered = LETTERS.render(letter, SAMPLE_FACTS[letter])
+    rendered = render(letter)
     for part in (rendered.text, rendered.html, unquote(rendered.html)):
         assert TOKEN.removeprefix("pqr.") not in part
-        assert "interno" not in part and ANSWER_ABOVE not in part and "mailto:" not in part
+        assert "interno" not in part and ANSWER_ABOVE not in part
+        assert letter == "survey" or "mailto:" not in part
         assert not re.search(r"(?<![&\w])#[^\W\d]+\b(?!;)", re.sub(r'style="[^"]*"|bgcolor="[^"]*"', "", part))
         assert set(re.findall(r"[\w.]+@[\w.-]+\w", part)) <= {OFFICE.address, "diego@correo.example"}
 
 
 @pytest.mark.parametrize("letter", TO_THE_OFFICE)
 def test_letters_to_the_office_begin_with_the_mark_and_end_with_the_warning(letter: str) -> None:
-    rendered = LETTERS.render(letter, SAMPLE_FACTS[letter])
+    rendered = render(letter)
     assert rendered.text.startswith(f"{ANSWER_ABOVE}\n")
     assert rendered.text.endswith("\nCorreo interno: no lo reenvíe al cliente.\n")
     assert html_text(rendered.html).strip().startswith(ANSWER_ABOVE)
@@ -372,7 +464,7 @@ def test_letters_to_the_office_begin_with_the_mark_and_end_with_the_warning(lett
 @pytest.mark.parametrize("attribution", ["", "El lun, 1 jun 2026 a las 10:54, Lohas (<info@lohas.test>) escribió:\n"])
 def test_an_answer_above_the_whole_letter_is_the_only_new_text(letter: str, attribution: str) -> None:
     """Some programs quote without any mark, and the orders in the letter must not become orders of the answer."""
-    rendered = LETTERS.render(letter, SAMPLE_FACTS[letter])
+    rendered = render(letter)
     for part in (rendered.text, html_text(rendered.html)):
         assert split(f"#nota\nLo llamo mañana.\n\n{attribution}{part}").new == "#nota\nLo llamo mañana."
 
@@ -388,9 +480,50 @@ def test_an_answer_above_the_whole_letter_is_the_only_new_text(letter: str, attr
     ],
 )
 def test_a_person_is_read_as_they_wrote(letter: str, text: str, html: str) -> None:
-    rendered = LETTERS.render(letter, {**SAMPLE_FACTS[letter], "text": text})
+    rendered = render(letter, {"text": text})
     assert rendered.text.startswith(f"{text}\n\nAna Ruiz\n")
     assert html in rendered.html
+
+
+@pytest.mark.parametrize("letter", OF_THE_CLOCK)
+def test_a_letter_of_the_clock_says_whose_it_is_and_is_short(letter: str) -> None:
+    text, html = both(letter)
+    for part in (text, html):
+        assert "Cordial saludo, Clara Gómez:" in part and REF in part and "Café vencido en el último pedido" in part
+        assert "Lohas Beans SAS BIC es responsable de sus datos personales" in part
+        assert "Este mensaje es automático" in part and NOTICE in part
+    assert len(text.split()) <= 140
+    assert all("Cordial saludo:" in part for part in both(letter, {"customer_name": ""}))
+    for words in ("Gane en http://evil.test/x ya", "Gane evil.test/x"):
+        assert not any("evil" in part for part in both(letter, {"customer_name": words, "subject": words}))
+    silent = Letters(None, replace(OFFICE, phone="", privacy_notice_url=""))
+    assert not re.search(r"[Ll]l[aá]m|Política", " ".join(both(letter, letters=silent)))
+
+
+@pytest.mark.parametrize("quote", ["", "> "], ids=["without marks", "with marks"])
+@pytest.mark.parametrize("letter", OF_THE_CLOCK)
+def test_a_customers_answer_above_a_letter_of_the_clock_is_the_only_new_text(letter: str, quote: str) -> None:
+    """A digit of the letter must not become the customer's, nor its words an order to close or reopen."""
+    rendered = render(letter)
+    for part in (rendered.text, html_text(rendered.html)):
+        quoted = "\n".join(quote + line for line in part.splitlines())
+        said = f"4\n\nEl lun, 1 jun 2026 a las 10:54, Lohas (<info@lohas.test>) escribió:\n\n{quoted}\n"
+        assert split(said).new == "4"
+
+
+def test_a_survey_is_answered_by_a_digit_with_the_reference_and_no_token() -> None:
+    html = unescape(render("survey").html)
+    links = [parse_qsl(query) for query in re.findall(r'href="mailto:info@lohas\.test\?([^"]*)"', html)]
+    subject = f"[{REF}] Café vencido en el último pedido"
+    assert links == [[("subject", subject), ("body", typed)] for typed in ("1", "2", "3", "4", "5", "NO")]
+    assert set(re.findall(r'href="(?!mailto:)([^"]*)"', html)) == {NOTICE}
+    assert "pqr." not in html
+
+
+def test_a_reminder_of_many_cases_tells_them_by_days_left_and_takes_no_answer_for_a_customer() -> None:
+    for part in both(MANY):
+        assert part.index("PQR-2026-000098") < part.index(REF)
+        assert "su texto le llega al cliente" not in part and "#resolver" not in part
 
 
 def test_buttons_carry_the_letters_own_token_and_one_order() -> None:
@@ -399,6 +532,11 @@ def test_buttons_carry_the_letters_own_token_and_one_order() -> None:
             f"[{REF}] Café vencido en el último pedido",
             ["#resolver", "#nota", "#esperar", "#escalar MOTIVO", "#ayuda"],
         ),
+        REMIND: (
+            f"[{REF}] Café vencido en el último pedido",
+            ["#resolver", "#nota", "#esperar", "#escalar MOTIVO", "#ayuda"],
+        ),
+        MANY: ("Recordatorio del 3 de junio de 2026", ["#ver PQR-2026-000098", f"#ver {REF}"]),
         SCRIPT: (f"[{REF}] Café vencido en el último pedido", ["#enviar"]),
         "challenge": (f"[{REF}] Café vencido en el último pedido", ["#confirmar"]),
         "digest": (
@@ -407,7 +545,7 @@ def test_buttons_carry_the_letters_own_token_and_one_order() -> None:
         ),
     }
     for letter, (subject, orders) in buttons.items():
-        html = unescape(LETTERS.render(letter, SAMPLE_FACTS[letter]).html)
+        html = unescape(render(letter).html)
         links = [dict(parse_qsl(query)) for query in re.findall(r'href="mailto:info@lohas\.test\?([^"]*)"', html)]
         assert links == [{"subject": f"{subject} ({TOKEN})", "body": order} for order in orders], letter
 
@@ -461,10 +599,10 @@ def spoilt(fact: object, words: str, key: str = "") -> object:
 
 
 @pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:60])
-@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+@pytest.mark.parametrize("letter", SHAPES)
 def test_strangers_words_are_only_values(letter: str, words: str) -> None:
     """Said in every text at once: no markup, no template, no header, and the mail stays one mail."""
-    facts = spoilt(SAMPLE_FACTS[letter], words)
+    facts = spoilt(SHAPES[letter], words)
     assert isinstance(facts, dict)
     raw = composed(letter, facts, recipient=Address("clara@correo.test", words), subject=letter_subject(REF, words))
     message = reread(raw)
@@ -497,10 +635,9 @@ def test_a_privacy_notice_is_linked_over_https_only() -> None:
         assert not re.search(r"<a\b", html)
 
 
-@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+@pytest.mark.parametrize("letter", SHAPES)
 def test_html_reaches_for_nothing(letter: str) -> None:
-    facts = {**SAMPLE_FACTS[letter], **({"text": "https://evil.test"} if letter == NOTE else {})}
-    html = LETTERS.render(letter, facts).html
+    html = render(letter, {"text": "https://evil.test"} if letter in (NOTE, REMIND) else {}).html
     assert set(re.findall(r'(?:href|src)="([^":]*)', html)) <= {"mailto", "https"}
     assert not re.search(r"<(?:img|link|script|style|iframe|form)\b|\burl\(|@import", html)
     assert '<html lang="es">' in html
@@ -532,9 +669,9 @@ def test_only_plain_values(value: object) -> None:
 # -- on the wire ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("letter", SAMPLE_FACTS)
+@pytest.mark.parametrize("letter", SHAPES)
 def test_reads_back_as_it_was_rendered(letter: str) -> None:
-    rendered, raw = LETTERS.render(letter, SAMPLE_FACTS[letter]), composed(letter)
+    rendered, raw = render(letter), composed(letter)
     message = reread(raw)
     assert message.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]

@@ -110,7 +110,7 @@ def _environment(loader: ChoiceLoader, office: Office, html: bool) -> ImmutableS
     environment.globals["office"] = {
         "name": office.name,
         "address": office.address,
-        "phone": office.phone,
+        "phone": office.phone.replace(" ", "\u00a0"),  # on one line
         "privacy_notice_url": office.privacy_notice_url,
         "clock": clock_name(str(office.timezone)),
     }
