@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -21,10 +21,12 @@ from pqr_mailbot.adapters.sqlite_views import NoStore, OlderStore, Views
 from pqr_mailbot.adapters.tokens import carried_in
 from pqr_mailbot.config import ConfigError, Settings, keys_without_effect
 from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.casework import Moved
 from pqr_mailbot.domain.screen import LETTER_HEADER
 from pqr_mailbot.flows.watch_sent import NoSentFolder
 
 AHEAD = timedelta(days=60)  # a term of 30 business days begun today may reach this far
+MOVES_SHOWN = 10  # tickets named when a changed calendar moves their dates
 CLOCK_SLACK = timedelta(minutes=5)
 SENT_DAYS = 14  # without a person's mail in the Sent folder it is probably not the right one
 SENT_LOOKED_AT, SENT_AT_ONCE = 5000, 250  # mails whose headers are looked at, the latest, and how many in one command
@@ -108,9 +110,12 @@ def _store(settings: Settings, now: datetime) -> Iterator[Finding]:
     try:
         with closing(Views(path, settings.office.zone, wiring.desk_of(settings).calendar)) as views:
             damage, last_event = views.soundness()
+            moved = views.moved_deadlines() if damage == "ok" else []
         yield Finding("ok" if damage == "ok" else "FAIL", "store", f"{path}: {damage}")
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Finding("warn", "store", f"{path} can be read by others (expected mode 0600)")
+        if moved:
+            yield Finding("warn", "calendar", _moves(moved))
     except NoStore:
         yield _place_for_a_store(path)
     except OlderStore as problem:
@@ -118,6 +123,13 @@ def _store(settings: Settings, now: datetime) -> Iterator[Finding]:
     except StoreProblem as problem:
         yield Finding("FAIL", "store", str(problem))
     yield _clock(now, last_event)
+
+
+def _moves(moved: Sequence[Moved]) -> str:
+    """What a changed calendar or term does to open tickets, before it does."""
+    shown = ", ".join(f"{one.reference} {one.was} -> {one.is_now}" for one in moved[:MOVES_SHOWN])
+    more = f" and {len(moved) - MOVES_SHOWN} more" if len(moved) > MOVES_SHOWN else ""
+    return f"the next start moves the date of open tickets: {shown}{more}"
 
 
 def _place_for_a_store(path: Path) -> Finding:

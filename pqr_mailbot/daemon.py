@@ -68,6 +68,8 @@ class Daemon:
         self._handler = partial(
             Handler, desk=desk, lexicon=lexicon, letters=letters, signer=signer, suspects_until=suspects
         )
+        if moved := self.books.do_now(lambda store: ClockRound(self._handler(store)).adopt_rules(clock())):
+            log.warning("%d deadlines moved: the calendar or the terms have changed", moved)
         self.receiver = Receiver(
             books=self.books,
             open_mailbox=partial(wiring.open_mailbox, settings, secrets),

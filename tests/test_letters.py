@@ -59,6 +59,7 @@ SHAPES: Mapping[str, Facts] = {
         "agent_name": "Ana Ruiz",
         "today": date(2026, 6, 3),
         "cases": [ROW, LATE],
+        "cases_total": 2,
         "orders": SAMPLE_FACTS[NOTE]["orders"],
         "token": TOKEN,
     },

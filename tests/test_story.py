@@ -11,6 +11,7 @@ import pytest
 from bench import Bench, eml
 from office import BOGOTA, DESK, POLICY
 
+from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.config import SHIPPED_REMINDERS, rules_of
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.clock import ClockRound
@@ -282,3 +283,45 @@ def test_nothing_that_can_wait_leaves_at_night_or_on_a_holiday(bench: Bench) -> 
     for moment in (at(10, 6, 59), at(10, 17), at(13, 10), at(14, 10), at(15, 10)):
         clock.run(moment)
     assert len(bench.letters()) == count
+
+
+# -- another calendar ----------------------------------------------------------------------------------------------
+
+
+def test_a_new_holiday_moves_the_open_dates_once_and_is_noted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "desk.db", LADDER)
+    ClockRound(bench.handler).adopt_rules(at(1))
+    bench.take(eml(), at(1))
+    bench.close()
+    civic = Desk(LADDER.policy, business_calendar(extra={date(2026, 6, 10): "Día cívico"}))
+    bench = Bench(tmp_path / "desk.db", civic)
+    assert bench.tickets()[0]["due_on"] == "2026-06-24"
+    assert [ClockRound(bench.handler).adopt_rules(at(2)) for _ in range(2)] == [1, 0]
+    assert bench.tickets()[0]["due_on"] == "2026-06-25"
+    events = bench.rows("SELECT detail FROM ticket_event WHERE event = 'due_recounted'")
+    assert events == [{"detail": "2026-06-24 -> 2026-06-25"}]
+    bench.close()
+
+
+def test_a_rule_that_is_new_takes_effect_at_the_next_round(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "desk.db", Desk(replace(POLICY, reminders=()), DESK.calendar))
+    ClockRound(bench.handler).adopt_rules(at(1))
+    bench.take(eml(), at(1))
+    ClockRound(bench.handler).run(at(4, 9))
+    bench.close()
+    bench = Bench(tmp_path / "desk.db", LADDER)
+    clock = ClockRound(bench.handler)
+    clock.adopt_rules(at(4, 10))
+    before = len(bench.letters())
+    clock.run(at(4, 10))
+    assert [str(one) for one in bench.letters()[before:]] == ["reminder>ana@lohas.test"]
+    bench.close()
+
+
+def test_the_button_of_the_survey_writes_a_mail_without_a_thread(bench: Bench) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    continued(days, 2, 4)
+    bench.take(eml(subject=f"[{ONE}] Café vencido", text="5", message_id="<s@x>"), at(5))
+    assert bench.rows("SELECT rating FROM rating") == [{"rating": 5}]
+    assert bench.tickets()[0]["state"] == "resolved"

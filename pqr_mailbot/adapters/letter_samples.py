@@ -202,7 +202,9 @@ _LETTERS: Mapping[str, Facts] = {
                 "urgent": False,
             },
         ],
+        "mine_total": 2,
         "waiting": [{**_ROW, "reference": "PQR-2026-000110", "state": "waiting", "days_left": 6, "urgent": False}],
+        "waiting_total": 1,
         "machines": [
             {
                 "id": 341,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.letter_mail import own_words
 from pqr_mailbot.adapters.sqlite_store import Store, instant, stamp
-from pqr_mailbot.domain.business_days import local_day
-from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Words
+from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
+from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Moved, Words
 from pqr_mailbot.domain.letter_facts import PERSONS_LETTERS
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 from pqr_mailbot.domain.reminders import Standing
+from pqr_mailbot.domain.situation import Desk
 
 WORDS = 200  # messages of a case that are looked at, the latest
 INTERNAL = 10  # letters to colleagues that an answer is held against, the latest
@@ -183,6 +184,10 @@ class Cases:
         )  # fmt: skip
         return int(row["n"])
 
+    def moved_deadlines(self, desk: Desk) -> list[Moved]:
+        """The live cases whose deadline, counted anew by today's rules, is another than the one they have."""
+        return moved_deadlines(self.store._all, desk.calendar, desk.policy.office.timezone)
+
     # -- the clock -------------------------------------------------------------------------------------------------
 
     def to_look_at(self, today: date, limit: int) -> list[str]:
@@ -238,6 +243,26 @@ class Cases:
             Aside(row["id"], instant(row["received_at"]), row["sender"] or "", row["subject"] or "", row["verdict"])
             for row in rows
         ]
+
+
+def moved_deadlines(
+    read: Callable[[str], list[dict[str, Any]]], calendar: BusinessCalendar, zone: ZoneInfo
+) -> list[Moved]:
+    """`read` runs a query. Terms that begin on the same day are counted once."""
+    pauses: dict[str, list[Pause]] = {}
+    for row in read("SELECT reference, asked_on, completed_on FROM pause WHERE completed_on IS NOT NULL"):
+        pause = Pause(date.fromisoformat(row["asked_on"]), date.fromisoformat(row["completed_on"]))
+        pauses.setdefault(row["reference"], []).append(pause)
+    counted: dict[tuple[date, int, tuple[Pause, ...]], date] = {}
+    moved = []
+    terms = "SELECT reference, opened_at, business_days + extension_days AS days, due_on FROM ticket"
+    for row in read(f"{terms} WHERE {_LIVE}"):
+        key = (local_day(instant(row["opened_at"]), zone), row["days"], tuple(pauses.get(row["reference"], ())))
+        if key not in counted:
+            counted[key] = calendar.term(*key).due_on
+        if (was := date.fromisoformat(row["due_on"])) != counted[key]:
+            moved.append(Moved(row["reference"], was, counted[key]))
+    return moved
 
 
 def _found(row: dict[str, Any]) -> Found:

@@ -18,8 +18,10 @@ from zoneinfo import ZoneInfo
 import zstandard
 
 from pqr_mailbot.adapters.migrations import migrations
+from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
 from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
+from pqr_mailbot.domain.casework import Moved
 from pqr_mailbot.domain.model import State
 
 Row = dict[str, Any]
@@ -196,6 +198,16 @@ class Views:
             reference,
         )
         return [row["found"] for row in rows]
+
+    def looked_on(self, day: date) -> bool:
+        """Has the clock's morning round of a day been done, with nothing left to look at?"""
+        done = self._all("SELECT 1 FROM fired WHERE rule = 'morning' AND cycle = ?", day.isoformat())
+        waiting = self._all("SELECT 1 FROM ticket WHERE look_on <= ? AND state <> 'closed' LIMIT 1", day.isoformat())
+        return bool(done) and not waiting
+
+    def moved_deadlines(self) -> list[Moved]:
+        """The live cases whose deadline today's calendar counts otherwise: starting the daemon moves them."""
+        return moved_deadlines(self._all, self._calendar, self._zone)
 
     def search(self, text: str) -> list[Row]:
         """Full text, accents and case aside; every word must be there. What people type is never query syntax."""

@@ -7,7 +7,9 @@ import logging
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 from email.utils import make_msgid
 from pathlib import Path
 from typing import TypeVar
@@ -162,7 +164,7 @@ class Story:
         await self._the_agent_answers()
         await self._a_stranger_and_an_urgent_case()
         await self._until(_all_sent)
-        self._days_go_by()
+        await self._days_go_by()
         click.secho("\nThat was the desk. Next: pqr-mailbot init, then check, then run.", bold=True)
 
     async def _two_customers_write(self) -> None:
@@ -235,14 +237,20 @@ class Story:
         self._say(f"Luis (level 2) is told at once: {told['Subject']}", "cyan")
         self._say("A case of its own, linked for the agent's eyes; Diego learned nothing of Clara's.", "green")
 
-    def _days_go_by(self) -> None:
+    async def _days_go_by(self) -> None:
         for day, words in (
-            (date(2026, 6, 12), "Days go by; weekends and holidays do not count."),
+            (date(2026, 6, 3), "Two business days later: Clara is asked, and who did not answer Bruno is reminded."),
+            (date(2026, 6, 12), "Days go by; weekends and holidays do not count. The ladder climbs by itself."),
             (date(2026, 6, 24), "The promised day."),
-            (date(2026, 6, 25), "One day later somebody is late, and the desk knows."),
+            (date(2026, 6, 25), "One day later somebody is late, and the desk is honest about it."),
         ):
+            before = len(self._internet.raw)
             self._clock.jump(datetime.combine(day, time(9, 0), BOGOTA))
             self._day(words)
+            await self._until(lambda views, day=day: views.looked_on(day))  # type: ignore[misc]
+            await self._until(_all_sent)
+            for recipient, raw in self._internet.raw[before:]:
+                self._say(f"{recipient} gets: {message_from_bytes(raw, policy=default)['Subject']}", "cyan")
             self._list()
 
     # -- telling ---------------------------------------------------------------------------------------------------
@@ -283,8 +291,8 @@ class Story:
     def _list(self) -> None:
         today = local_day(self._clock(), BOGOTA)
         for row in self._views(lambda views: views.tickets(Filter(), today)):
-            if row["state"] == "resolved":
-                self._say(f"{row['reference']}  {row['type']:10}  resolved", "green")
+            if row["state"] in ("resolved", "closed"):
+                self._say(f"{row['reference']}  {row['type']:10}  {row['state']}", "green")
                 continue
             left = self._calendar.days_left(today, date.fromisoformat(row["due_on"]))
             words = f"{left} business days left" if left > 0 else "due today" if left == 0 else f"OVERDUE by {-left}"

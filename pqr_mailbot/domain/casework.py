@@ -93,6 +93,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A deadline that is another one when it is counted anew."""
+
+    reference: str
+    was: date
+    is_now: date
+
+
+@dataclass(frozen=True, slots=True)
 class Aside:
     """A machine's mail that was kept apart."""
 

@@ -175,9 +175,14 @@ def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime)
         return _on_staff(occasion, desk, now)
     if identity.ticket and (guest := occasion.admits()):
         return _on_admission(occasion, identity.ticket, guest, situation, desk, now)
-    if identity.ticket and (identity.ticket.state is not State.CLOSED or heard(occasion, identity.ticket).answer):
+    if identity.ticket and _goes_on(occasion, identity.ticket, situation):
         return _on_known_case(occasion, identity.ticket, situation, desk, now)
     return _on_new_case(occasion, situation, desk, now)
+
+
+def _goes_on(occasion: Occasion, ticket: Ticket, situation: Situation) -> bool:
+    """A closed case is final, but for an answer to the survey about it."""
+    return ticket.state is not State.CLOSED or heard(occasion, ticket, situation.surveyed).answer is not None
 
 
 def paced(times: Sequence[datetime], limit: int, window: timedelta, now: datetime) -> datetime:
@@ -224,7 +229,7 @@ def _told_of_note(occasion: Occasion, ticket: Ticket, desk: Desk, now: datetime)
 
 def _on_known_case(occasion: Occasion, ticket: Ticket, situation: Situation, desk: Desk, now: datetime) -> list[Effect]:
     """It joins its case; what the customer owed has come; a case whose agent has left or is away gets another one."""
-    said = heard(occasion, ticket)
+    said = heard(occasion, ticket, situation.surveyed)
     if said.courtesy:
         return _on_courtesy(occasion, ticket, said)
     author, received_on = occasion.identity.author, local_day(occasion.received_at, desk.policy.office.timezone)
@@ -283,9 +288,10 @@ def _followed_up(
 
 def _reopened_letter(occasion: Occasion, after: Ticket, desk: Desk, now: datetime) -> QueueLetter:
     mail, level = occasion.mail, desk.policy.levels[after.level - 1].name if after.level > 1 else ""
+    facts = letter_facts.reopened(after, level, local_day(now, desk.policy.office.timezone))
     return QueueLetter(
-        "reopened", after.customer, after.subject, letter_facts.reopened(after, level), "auto-replied", now,
-        after.reference, answers="" if is_synthetic_id(mail.message_id) else mail.message_id, thread=mail.references,
+        "reopened", after.customer, after.subject, facts, "auto-replied", now, after.reference,
+        answers="" if is_synthetic_id(mail.message_id) else mail.message_id, thread=mail.references,
         customer_facing=True,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pqr_mailbot.domain.situation import Occasion, Situation
 from pqr_mailbot.domain.survey import Answer, disagrees, only_thanks, read_answer
 
 SURVEY = "survey"  # the letter whose answer is a rating
+BUTTON_WORDS = 2  # of a mail that a button of the survey wrote
 UNANSWERED = 3  # a customer's mails without a person's answer that take a case one level up (colombia.md)
 IGNORED, DISAGREES = "tres correos sin respuesta", "no estoy de acuerdo"
 REOPENED = 2  # so does opening it again so often
@@ -24,11 +25,13 @@ class Heard:
     disagrees: bool = False
 
 
-def heard(occasion: Occasion, ticket: Ticket) -> Heard:
-    """Only a resolved case has something to be rated or thanked for; a rating only answers the survey itself."""
+def heard(occasion: Occasion, ticket: Ticket, surveyed: bool) -> Heard:
+    """Only a resolved case has something to be rated or thanked for; a rating only answers the survey: the very letter,
+    or, from its button, a mail that says nothing else. `surveyed`: the customer of the case was asked."""
     text, clue = occasion.parts.new, occasion.identity.clue
     over = ticket.state in (State.RESOLVED, State.CLOSED)
-    if over and clue is not None and clue.letter == SURVEY and not occasion.mail.attachments:
+    asked = clue is not None and (clue.letter == SURVEY or (surveyed and len(text.split()) <= BUTTON_WORDS))
+    if over and asked and not occasion.mail.attachments:
         answer = read_answer(text)
         if answer.says_something:
             event = "unhappy" if answer.unhappy else "surveys_refused" if answer.no_surveys else "rated"

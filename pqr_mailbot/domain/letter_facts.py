@@ -21,6 +21,7 @@ from pqr_mailbot.domain.spanish import STATES, long_date
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
 ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
 SENT_SHOWN = 300  # characters of an answer in its transcript
+CASES_SHOWN = 50  # cases in a letter about many, those with the fewest days left
 MACHINES_SHOWN = 20  # machines' mails in a digest
 WORDS_SHOWN, QUOTE_SHOWN = 20, 2_000  # messages of a case in a lookup, and characters of each
 
@@ -255,7 +256,7 @@ def digest(
                 "days_left": desk.calendar.days_left(today, one.due_on),
                 "urgent": one.urgent,
             }
-            for one in found
+            for one in found[:CASES_SHOWN]
         ]
 
     example = (*mine, *waiting)
@@ -263,7 +264,9 @@ def digest(
         "agent_name": agent.name,
         "today": today,
         "mine": rows(mine),
+        "mine_total": len(mine),
         "waiting": rows(waiting),
+        "waiting_total": len(waiting),
         "machines": [
             {
                 "id": one.id,
@@ -297,9 +300,16 @@ def reminders(rows: Sequence[tuple[Ticket, str]], agent_name: str, desk: Desk, t
             "urgent": ticket.urgent,
             "reason": reason,
         }
-        for ticket, reason in rows
+        for ticket, reason in sorted(rows, key=lambda row: row[0].due_on)[:CASES_SHOWN]
     ]
-    return {"reference": "", "agent_name": agent_name, "today": today, "cases": cases, "orders": shown()}
+    return {
+        "reference": "",
+        "agent_name": agent_name,
+        "today": today,
+        "cases": cases,
+        "cases_total": len(rows),
+        "orders": shown(),
+    }
 
 
 def of_the_clock(letter: str, file: CaseFile, ticket: Ticket, desk: Desk, today: date) -> Facts:
@@ -321,13 +331,13 @@ def of_the_clock(letter: str, file: CaseFile, ticket: Ticket, desk: Desk, today:
     return {name: facts[name] for name in ("reference", "subject", "customer_name", *_CLOCK_FACTS[letter])}
 
 
-def reopened(ticket: Ticket, level_name: str) -> Facts:
-    """To the customer: their case is open again."""
+def reopened(ticket: Ticket, level_name: str, today: date) -> Facts:
+    """To the customer: their case is open again. A day that has passed is no promise."""
     return {
         "reference": ticket.reference,
         "subject": ticket.subject,
         "customer_name": ticket.customer.name,
-        "due_on": ticket.due_on,
+        "due_on": ticket.due_on if ticket.due_on >= today else None,
         "level_name": level_name,
     }
 
@@ -403,8 +413,10 @@ def found_section(title: str, found: Sequence[Found], desk: Desk, now: datetime)
         f"{long_date(one.due_on, weekday=False)} ({_left(desk.calendar.days_left(today, one.due_on))})"
         + (" · URGENTE" if one.urgent else "")
         + (f" · {one.snippet}" if one.snippet else "")
-        for one in found
+        for one in found[:CASES_SHOWN]
     ]
+    if len(found) > CASES_SHOWN:
+        lines.append(f"Y {len(found) - CASES_SHOWN} más.")
     return _section(title, lines=lines or ["No hay ninguno."])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from pqr_mailbot.domain.policy import Policy
 from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.screen import Screening
 
+FIRST_MARKED, LAST_MARKED = 2020, 2045  # years whose days off are looked at for a change
 QUESTION = "admit_question"  # the letter that asks a customer whether somebody may write to the case
 
 
@@ -87,6 +89,7 @@ class Situation:
     recent_automatic: tuple[datetime, ...] = ()  # to anybody, when due out, newest last
     waiting: Waiting | None = None
     fuse_told_at: datetime | None = None  # when the admin was last told that acknowledgements wait
+    surveyed: bool = False  # was the customer of the case at hand asked how it went?
     mails_before: int = 0  # of the customer on the case at hand
     went_up: frozenset[str] = frozenset()  # why the case went a level up in its present round
     away: frozenset[str] = frozenset()  # agents who are away today
@@ -102,6 +105,17 @@ class Desk:
 
     def term(self, received_at: datetime, business_days: int) -> Term:
         return self.calendar.term(local_day(received_at, self.policy.office.timezone), business_days)
+
+    def rules_mark(self) -> str:
+        """Another text whenever rules, terms or days off are others: then every case has to be looked at anew."""
+        days = [sorted(self.calendar.holidays_of(year)) for year in range(FIRST_MARKED, LAST_MARKED + 1)]
+        rules = [
+            (r.name, sorted(r.states), r.after, r.days, r.to, r.letter, r.repeat, sorted(r.types))
+            for r in self.policy.reminders
+        ]
+        types = sorted(self.policy.types.items())
+        said = (rules, types, len(self.policy.levels), sorted(self.calendar.weekend), days)
+        return hashlib.sha256(repr(said).encode()).hexdigest()
 
     def due(self, ticket: Ticket) -> Term:
         """A case's whole term, counted anew from its receipt."""

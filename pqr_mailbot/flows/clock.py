@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from pqr_mailbot.adapters.sqlite_cases import Cases
 from pqr_mailbot.domain import mornings
 from pqr_mailbot.domain.business_days import local_day
+from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.decide_clock import Struck, on_clock, only_surveys, without_surveys
+from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import due, survey_may_go
 from pqr_mailbot.flows.handle import Handler
 
+RULES = "clock_rules"  # the fact under which the mark of the rules in force is remembered
 DIGEST, MORNING = "digest", "morning"
 LOOKED_AT = 5_000  # cases in one round; the next takes up where it ended
 DAY = timedelta(days=1)
@@ -28,6 +31,24 @@ class ClockRound:
     def run(self, now: datetime) -> int:
         """Does what is due and was not done. Returns how many letters or cases it touched."""
         return self._urgent_of_the_away(now) + self._cases(now) + self._morning(now)
+
+    def adopt_rules(self, now: datetime) -> int:
+        """At a start: when rules, terms or days off are others than before, deadlines are counted anew, each move is
+        noted, and every case is looked at. Returns how many dates moved."""
+        store, desk = self.handler.store, self.handler.desk
+        mark = desk.rules_mark()
+        if store.fact(RULES) == mark:
+            return 0
+        with store.transaction():
+            moved = Cases(store).moved_deadlines(desk)
+            for one in moved:
+                ticket = store.ticket(one.reference)
+                assert ticket
+                store.save_ticket(replace(ticket, due_on=one.is_now))
+                store.note_event(NoteEvent(one.reference, DESK, "due_recounted", f"{one.was} -> {one.is_now}"), now)
+            store.look_at_all()
+            store.set_fact(RULES, mark)
+        return len(moved)
 
     def _cases(self, now: datetime) -> int:
         """Reminders and the ladder in office hours; surveys in the wider window that the law leaves them."""

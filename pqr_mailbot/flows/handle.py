@@ -188,6 +188,7 @@ class Handler:
             next_reference=store.next_reference(policy.reference_prefix, year),
             next_owner=next(iter(store.in_turn(here or able)), None),
             away=away,
+            surveyed=ticket is not None and store.fired(ticket.reference, "survey", ""),
             mails_before=store.mails_of(ticket.reference) if ticket else 0,
             went_up=store.fired_in(ticket.reference, str(ticket.reopened)) if ticket else frozenset(),
             earlier=store.earlier_tickets(
