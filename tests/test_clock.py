@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 from bench import Bench, eml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from office import BOGOTA, DESK, NOW, POLICY
 
+from pqr_mailbot.config import SHIPPED_REMINDERS, rules_of
 from pqr_mailbot.domain.mornings import office_day
+from pqr_mailbot.domain.reminders import survey_may_go
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.clock import ClockRound
 
 ONE = "PQR-2026-000001"
 ANA = "Ana Ruiz <ana@lohas.test>"
+LADDER = Desk(replace(POLICY, reminders=rules_of(SHIPPED_REMINDERS)), DESK.calendar)
 
 
 @pytest.fixture
@@ -134,3 +139,22 @@ def test_back_by_itself(bench: Bench) -> None:
         bench.take(mail, NOW + timedelta(days))
         owners.append(bench.tickets()[-1]["owner"])
     assert owners == ["luz@lohas.test", "luz@lohas.test", "ana@lohas.test"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 60 * 24 * 60), st.sampled_from(["new", "open", "waiting", "resolved"]))
+def test_no_letter_that_can_wait_leaves_outside_office_hours(bench: Bench, minute: int, state: str) -> None:
+    """Surveys have their own lawful window; everything else waits for office hours."""
+    now, one = at(1, 0) + timedelta(minutes=minute), f"<{minute}.{state}@x>"
+    if not bench.take(eml(text=one, message_id=one), at(1, 0))["reference"]:
+        return
+    with bench.store.transaction():
+        bench.store._run("UPDATE ticket SET state = ?, resolved_at = opened_at", state)
+        bench.store._run("UPDATE ticket SET look_on = '9999-12-31' WHERE id < (SELECT max(id) FROM ticket)")
+    before = len(bench.rows("SELECT id FROM outbox"))
+    ClockRound(replace(bench.handler, desk=LADDER)).run(now)
+    for letter in bench.rows("SELECT letter FROM outbox ORDER BY id LIMIT -1 OFFSET ?", before):
+        if letter["letter"] == "survey":
+            assert survey_may_go(now, DESK.calendar)
+        else:
+            assert office_day(LADDER, now) is not None, letter
