@@ -190,11 +190,12 @@ class Cases:
 
     # -- the clock -------------------------------------------------------------------------------------------------
 
-    def to_look_at(self, today: date, limit: int) -> list[str]:
-        """Cases for which something may be due, those that were not looked at longest first."""
+    def to_look_at(self, today: date, states: Collection[str], limit: int) -> list[str]:
+        """Cases in these states for which something may be due, those that were not looked at longest first."""
         rows = self.store._all(
-            "SELECT reference FROM ticket WHERE look_on <= ? AND state <> 'closed' ORDER BY look_on, id LIMIT ?",
-            today.isoformat(), limit,
+            """SELECT reference FROM ticket WHERE look_on <= ? AND state <> 'closed'
+            AND state IN (SELECT value FROM json_each(?)) ORDER BY look_on, id LIMIT ?""",
+            today.isoformat(), json.dumps(list(states)), limit,
         )  # fmt: skip
         return [row["reference"] for row in rows]
 

@@ -10,12 +10,32 @@ from pqr_mailbot.domain import escalation, letter_facts
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import CaseFile
 from pqr_mailbot.domain.effects import Effect, Fire, LookAgain, NoteEvent, QueueLetter, SaveTicket
-from pqr_mailbot.domain.model import Address, Happening, Ticket, moved
+from pqr_mailbot.domain.model import Address, Happening, State, Ticket, moved
 from pqr_mailbot.domain.orders import completed
-from pqr_mailbot.domain.reminders import Due, Standing, last_day_to_complete, latest_for_each
+from pqr_mailbot.domain.reminders import Due, last_day_to_complete, latest_for_each
 from pqr_mailbot.domain.situation import Desk
 
 DESK = "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What may go at a moment: what waits for office hours, and surveys, which have lawful hours of their own."""
+
+    office: bool
+    surveys: bool
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Cases in these states may have something to go."""
+        return tuple(State) if self.office else (State.RESOLVED,) if self.surveys else ()
+
+    def parted(self, found: Sequence[Due]) -> tuple[list[Due], list[Due]]:
+        """What may go now, and what later."""
+        may = [self.surveys if one.kind == "survey" else self.office for one in found]
+        return [one for one, yes in zip(found, may, strict=True) if yes], [
+            one for one, yes in zip(found, may, strict=True) if not yes
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +43,6 @@ class Struck:
     """A case for which something is due, the oldest first, and when to look at it again."""
 
     file: CaseFile
-    standing: Standing
     due: Sequence[Due]
     look_on: date
 
@@ -43,7 +62,7 @@ class _Round:
 
 
 def on_clock(struck: Iterable[Struck], desk: Desk, now: datetime) -> list[Effect]:
-    """Everything that is due, for all cases of a round. Surveys have their own window: see `on_survey`."""
+    """Everything that is due, for all cases of a round."""
     this = _Round(desk, now)
     look: list[Effect] = []
     for case in struck:
@@ -196,22 +215,3 @@ def _about_many(address: str, told: Sequence[tuple[Struck, Due, Ticket]], this: 
         "reminder", Address(address, name), f"Recordatorio de {cases} casos, {this.today:%Y-%m-%d}", facts,
         "auto-generated", this.now,
     )  # fmt: skip
-
-
-# -- what may go when ----------------------------------------------------------------------------------------------
-
-
-def only_surveys(case: Struck) -> Struck | None:
-    """What of a case may go outside office hours, in the window of surveys; None: nothing of it."""
-    return _part(case, [one for one in case.due if one.kind == "survey"])
-
-
-def without_surveys(case: Struck) -> Struck | None:
-    """What of a case may go in office hours that are no hours for surveys."""
-    return _part(case, [one for one in case.due if one.kind != "survey"])
-
-
-def _part(case: Struck, part: Sequence[Due]) -> Struck | None:
-    """The rest stays due: the case is looked at again from the day on which it became so."""
-    rest = [one.since for one in case.due if one not in part]
-    return replace(case, due=part, look_on=min([case.look_on, *rest])) if part else None

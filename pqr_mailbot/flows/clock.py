@@ -10,7 +10,7 @@ from pqr_mailbot.adapters.sqlite_cases import Cases
 from pqr_mailbot.domain import mornings
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.decide import DESK
-from pqr_mailbot.domain.decide_clock import Struck, on_clock, only_surveys, without_surveys
+from pqr_mailbot.domain.decide_clock import Struck, Window, on_clock
 from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import due, survey_may_go
@@ -54,27 +54,25 @@ class ClockRound:
         """Reminders and the ladder in office hours; surveys in the wider window that the law leaves them."""
         store, desk = self.handler.store, self.handler.desk
         local = now.astimezone(desk.policy.office.timezone)
-        office = mornings.office_day(desk, now) is not None
-        if not office and not survey_may_go(local, desk.calendar):
+        may_go = Window(mornings.office_day(desk, now) is not None, survey_may_go(local, desk.calendar))
+        if not Cases(store).to_look_at(local.date(), may_go.states, 1):  # most rounds: nobody is kept from writing
             return 0
         with store.transaction():
-            struck = [one for one in self._struck(local.date()) if one.due]
-            if not survey_may_go(local, desk.calendar):
-                struck = [later for one in struck if (later := without_surveys(one))]
-            elif not office:
-                struck = [early for one in struck if (early := only_surveys(one))]
+            struck = list(self._struck(local.date(), may_go))
             self.handler.applying(now).all(on_clock(struck, desk, now))
         return len(struck)
 
-    def _struck(self, today: date) -> Iterator[Struck]:
-        """Cases for which something is due. One for which nothing is, is not looked at again before its next day."""
+    def _struck(self, today: date, may_go: Window) -> Iterator[Struck]:
+        """Cases for which something may be done now. One for which nothing is due, is not looked at before its day."""
         store, desk = self.handler.store, self.handler.desk
-        references = Cases(store).to_look_at(today, LOOKED_AT)
+        references = Cases(store).to_look_at(today, may_go.states, LOOKED_AT)
         for standing in Cases(store).standings(references, desk.policy.office.timezone):
             found, look_on = due(standing, today, desk.policy, desk.calendar)
-            if found:
-                yield Struck(Cases(store).file(standing.ticket), standing, found, look_on)
-            else:
+            now_due, later = may_go.parted(found)
+            if now_due:
+                again = min([look_on, *(one.since for one in later)])
+                yield Struck(Cases(store).file(standing.ticket), now_due, again)
+            elif not found:
                 store.look_again(standing.ticket.reference, look_on)
 
     def _urgent_of_the_away(self, now: datetime) -> int:
