@@ -139,9 +139,19 @@ def test_copies_go_to_who_takes_part(bench: Bench) -> None:
     assert [row["letter"] for row in bench.messages(ONE)] == [None, "acknowledgement", "answer"]
 
 
-def test_answers_go_where_the_customer_asked(bench: Bench) -> None:
-    answer(bench, opened(bench, Reply_To="otra@correo.test"), "Listo.")
-    assert bench.letters("answer")[0].to == "otra@correo.test"
+@pytest.mark.parametrize(
+    ("asked", "goes_to"),
+    [
+        ("otra@correo.test", "otra@correo.test"),
+        ("info@lohas.test", "clara@correo.test"),  # a Google Group's own
+        ("info@lohas.test, otra@correo.test", "otra@correo.test"),
+        ("web@lohas.test", "clara@correo.test"),
+        ("ana@lohas.test", "clara@correo.test"),
+    ],
+)
+def test_answers_go_where_the_customer_asked_and_never_to_the_office(bench: Bench, asked: str, goes_to: str) -> None:
+    answer(bench, opened(bench, Reply_To=asked), "Listo.")
+    assert bench.letters("answer")[0].to == goes_to
 
 
 # -- held ----------------------------------------------------------------------------------------------------------

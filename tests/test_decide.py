@@ -363,6 +363,9 @@ def test_only_the_customers_yes_to_the_question_admits(
     [
         ("SÍ", True), ("si", True), ("Sí.", True), ("\n\n  Sí, señor\nGracias", True), ("«SÍ»", True),
         ("Sí, claro, por favor", True), ("Si no me contestan demando", False), ("Sí, pero no a ese", False),
+        ("Si\u0301", True), ("Siii", True), ("“SÍ”", True), ("Buenas tardes, sí", True), ("Buenos días\n\nSI", True),
+        ("Señores Lohas Beans: SÍ", True), ("Claro que sí", True), ("Sí, es mi esposo", True), ("Lo autorizo", True),
+        ("¿Sí?", False), ("Sí? quién es", False), ("Hola, no", False), ("Sí, es mi ex y no lo autorizo", False),
         ("Siempre", False), ("", False), ("No", False), ("Quiero decir sí", False),
     ],
 )  # fmt: skip

@@ -498,6 +498,18 @@ def test_many_mails_of_one_sender_are_acknowledged_more_slowly_and_none_is_dropp
     assert acknowledged == [f"PQR-2026-00000{number}" for number in (limit + 1, limit + 2)]
 
 
+def test_one_mailbox_has_one_allowance_whatever_stands_after_a_plus(bench: Bench) -> None:
+    """A bomb at victim+1@, victim+2@ …, and a help desk that answers from an address a ticket: 2, 4, 8 … cases."""
+    limit = POLICY.acknowledgements_per_sender_per_day
+    for number in range(limit + 1):
+        bench.take(eml(f"clara+{number}@correo.test", text=f"texto {number}", message_id=f"<m{number}@correo.test>"))
+    for other in ("clara@correo.test.co", "clarab+1@correo.test", "clar@correo.test"):
+        bench.take(eml(other, text=other, message_id=f"<{other}>"))
+    rows = bench.rows("SELECT next_attempt_at FROM outbox WHERE letter = 'acknowledgement' ORDER BY id")
+    due = [row["next_attempt_at"][:10] for row in rows]
+    assert due == ["2026-06-01"] * limit + ["2026-06-02"] + ["2026-06-01"] * 3
+
+
 # -- nothing is lost -----------------------------------------------------------------------------------------------
 
 

@@ -369,6 +369,14 @@ def test_the_method_of_a_calendar_that_says_it_only_inside() -> None:
     assert found.part_types == ("text/calendar", "text/calendar; method=request")
 
 
+@pytest.mark.parametrize(("method", "talks"), [("REQUEST", False), ("CANCEL", False), ("REPLY", True)])
+def test_an_invitation_attached_as_a_file_is_a_file(method: str, talks: bool) -> None:
+    found = with_body(
+        "text/calendar", f"METHOD:{method}\r\n".encode(), "8bit\r\nContent-Disposition: attachment; filename=cita.ics"
+    )
+    assert (f"text/calendar; method={method.lower()}" in found.part_types) is talks
+
+
 # --- winmail.dat -----------------------------------------------------------------------------------------------------
 
 

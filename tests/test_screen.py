@@ -101,6 +101,7 @@ def text(words: str, **more: Any) -> dict[str, Any]:
          "mailing_list"),  # RFC 8058: who writes by hand has no one-click
         (CLARA, "Hola", {"to": (Address("lista@otro.test"),), **h(precedence="bulk", **OUTLOOK)}, "list",
          "precedence_bulk"),  # majordomo keeps the author's X-Mailer
+        (CLARA, "Sale", text("Quiero mi café.\nDejar de recibir", **h(list_unsubscribe="<x>")), "list", "mailing_list"),
         # … and campaigns that lost their headers: two of browser, way out and role
         (CLARA, "Novedades", text("Ver en el navegador\nCompra ya.\nCancelar suscripción"), "list", "campaign_words"),
         (CLARA, "Sale", text("View in browser\nNow.\nUnsubscribe"), "list", "campaign_words"),
@@ -176,6 +177,8 @@ def text(words: str, **more: Any) -> dict[str, Any]:
          "plain_receipt"),
         (CLARA, "Return Receipt (displayed) - Caso", text("This is a Return Receipt for the mail that you sent"),
          "receipt", "plain_receipt"),
+        (CLARA, "Confirmación de lectura (mostrado) - Caso", text("Este es un acuse de recibo del correo que envió"),
+         "receipt", "plain_receipt"),  # Thunderbird
         (CLARA, "Lu : Cas", text("Votre message À : Clara Objet : Cas a été lu le 1 juin"), "receipt", "plain_receipt"),
         (CLARA, "Caso", text("Return Receipt\nYour document: Caso\nwas received by: Clara\nat: 12/01/2026"), "receipt",
          "plain_receipt"),  # Notes
@@ -223,6 +226,7 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         ("tiendanoreply@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
         ("notificaciones-no-reply@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
         ("do-not-reply+x@tienda.test", "Hola", {}, "no_reply", "no_reply_sender"),
+        ("alertasynotificaciones@an.notificacionesbanco.test", "Transferencia", {}, "no_reply", "no_reply_sender"),
         ("root@servidor.test", "Cron", {}, "no_reply", "no_reply_sender"),  # Request Tracker's list
         ("nagios@servidor.test", "** PROBLEM **", {}, "no_reply", "no_reply_sender"),
         # autoresponders with nothing but a subject
@@ -297,6 +301,12 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         ("notificaciones@y.test", "Pago", text("Pago exitoso. Por favor no responda a este correo."), "auto_reply",
          "automatic_words"),
         (CLARA, "Pago", text("Mensaje generado automáticamente, favor no responder."), "auto_reply", "automatic_words"),
+        (CLARA, "BANCO", text("Este mensaje ha sido generado automáticamente, por favor no lo responda."), "auto_reply",
+         "automatic_words"),
+        (CLARA, "Escaneo", text("No responda este correo, fue enviado automáticamente por un dispositivo."),
+         "auto_reply", "automatic_words"),
+        (CLARA, "Re: Café", text("Buen día. Les informo que ya no laboro en la compañía. Favor contactar a x@y.test"),
+         "auto_reply", "automatic_words"),
         (CLARA, "Radicado 12", text("Se ha registrado su comunicación con el número 12."), "auto_reply",
          "automatic_words"),
         (CLARA, "Ticket recibido", text("Se ha creado un ticket con el ID 3."), "auto_reply",
@@ -344,15 +354,22 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         (CLARA, "Re: Hola", {**RE, **h(list_unsubscribe="<mailto:x@y.test>")}, "person", ""),  # from a sales program
         (CLARA, "Hola", h(list_unsubscribe="<mailto:x@y.test>", **OUTLOOK), "person", ""),  # from a gateway
         (CLARA, "Hola", h(precedence="bulk", **OUTLOOK), "person", ""),  # likewise
+        (CLARA, "Café", text("No llegó mi pedido.", **h(list_unsubscribe="<x>", list_unsubscribe_post="One-Click")),
+         "person", ""),  # from a sales program
         ("shop-owner@correo.test", "Hola", {}, "person", ""),
         ("boletin@correo.test", "Hola", {}, "person", ""),
         ("norberto.replica@correo.test", "Hola", {}, "person", ""),
         ("notificacionesjudiciales@rama.test", "Auto admisorio", {}, "person", ""),
+        ("notificacionesjudiciales@notificacionesrama.test", "Auto admisorio", {}, "person", ""),
         (CLARA, "Hola", h(list_id="Info <info.lohas.test>", precedence="list"), "person", ""),  # the office's own group
         (CLARA, "Hola", h(list_id="<info.lohas.test>", sender="info-bounces@lohas.test"), "person", ""),
         (CLARA, "Hola", h(list_id="<otra-info.lohas.test>"), "list", "mailing_list"),  # only looks like it
         # a reply to an autoresponder, a forwarded bounce, an attached appointment: a person's
         (CLARA, "RE: Respuesta automática: Café", text("Gracias, pero sigo esperando mi pedido."), "person", ""),
+        (CLARA, "RE: Respuesta automática: Café", text("Ana, apenas regreses me llamas.",
+         **h(x_auto_response_suppress="DR, OOF, AutoReply")), "person", ""),
+        (CLARA, "Vacaciones colectivas - despachos", text("Agradecemos suspender los despachos del 20 al 10.",
+         **h(x_auto_response_suppress="DR, OOF, AutoReply")), "person", ""),
         (CLARA, "RE: Automatic reply: coffee", text(f"Please call me.\n\n> {AWAY}"), "person", ""),
         (CLARA, "RV: Respuesta automática: Café", text(AWAY), "person", ""),
         (CLARA, "Fwd: Undelivered Mail Returned to Sender", part("message/delivery-status"), "person", ""),
@@ -548,6 +565,19 @@ Cotización | Necesito 40 kilos para mi cafetería.
 hola | buenas
 (sin asunto) | necesito ayuda con un pedido
 Férias | Vocês fecham nas férias? Quero comprar café.
+La factura | La factura se envió automáticamente a otro correo, corrijan por favor.
+El cobro | El cobro se generó automáticamente el 5 y ya había cancelado.
+Un correo | Este correo es automático o hay alguien leyendo.
+A cuál escribo | No responder a este correo dice el suyo, entonces a cuál escribo.
+La llamada | Gracias por su correo, quedo pendiente de la llamada a la mayor brevedad.
+No he recibido respuesta | Hemos recibido su correo, decía. Ya van 10 días y nadie responde a la mayor brevedad.
+La cafetera | Estoy fuera de la ciudad, regreso el viernes. Pueden pasar ese día por la cafetera.
+Delivery | I'm away until Friday; you can leave it with my neighbour.
+Producto | Se ha recibido el producto en mal estado.
+Documentos | Su solicitud fue recibida. Adjunto los documentos que piden.
+Missing bags | We got your email. We are still missing two bags, ticket number 12.
+Sigo esperando | Muchas gracias por su mensaje. Mi número de caso es 12 y sigo esperando.
+Ya no trabajo con Carulla | Ya no trabajo en Carulla pero quería preguntar por el pedido 77.
 Kaffee | Ich habe meinen Kaffee nicht erhalten.
 Café | Je n'ai pas reçu mon café.
 """.strip().split("\n")

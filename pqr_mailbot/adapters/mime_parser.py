@@ -657,10 +657,12 @@ def _attach(part: _Part, body: _Body, depth: int) -> Iterator[_Text]:
 
 
 def _note_method(part: _Part, body: _Body) -> None:
-    """A calendar part's method (RFC 6047 section 2.4) as one more part type: it tells an answer from an invitation."""
+    """A calendar part's method (RFC 6047 section 2.4) as one more part type: it tells an answer from an invitation.
+    An invitation that was attached as a file is somebody's file; what calendars send one another stands in the text."""
     found = re.search(rb"(?im)^METHOD[ \t]*:[ \t]*([a-z-]{1,30})", next(_content(part), b"")[:4_000])
     method = part.head.parameters.get("method", "") or (found[1].decode("ascii") if found else "")
-    if re.fullmatch(r"[A-Za-z-]{1,30}", method):
+    passed_on = part.head.disposition == "attachment" and method.lower() in ("request", "cancel", "add")
+    if re.fullmatch(r"[A-Za-z-]{1,30}", method) and not passed_on:
         body.types.append(f"text/calendar; method={method.lower()}")
 
 

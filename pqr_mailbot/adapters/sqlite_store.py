@@ -579,10 +579,14 @@ class Store:
         return tuple((instant(r["at"]), r["direction"], r["author"], r["letter"]) for r in reversed(rows))
 
     def letters_to(self, recipient: str, letter: str, since: datetime) -> tuple[datetime, ...]:
-        """When such letters to this address go or went, those since an instant, oldest first."""
+        """When such letters to this mailbox go or went, those since an instant, oldest first. `ana+x@` is `ana@`'s: a
+        mail bomb, and a help desk with an address a ticket, would else have as many allowances as they like."""
+        name, _, domain = recipient.rpartition("@")
+        plain = name.partition("+")[0]
         rows = self._all(
-            "SELECT not_before FROM outbox WHERE recipient = ? AND letter = ? AND not_before > ? ORDER BY not_before",
-            recipient, letter, stamp(since),
+            """SELECT not_before FROM outbox WHERE (recipient IN (?, ?) OR (recipient > ? AND recipient < ?
+            AND substr(recipient, -length(?)) = ?)) AND letter = ? AND not_before > ? ORDER BY not_before""",
+            recipient, f"{plain}@{domain}", f"{plain}+", f"{plain},", f"@{domain}", f"@{domain}", letter, stamp(since),
         )  # fmt: skip
         return tuple(instant(row["not_before"]) for row in rows)
 

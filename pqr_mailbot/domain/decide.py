@@ -327,7 +327,7 @@ def _on_new_case(occasion: Occasion, situation: Situation, desk: Desk, now: date
         business_days=term.business_days,
         due_on=term.due_on,
         owner=situation.next_owner,
-        reply_address=_reply_address(mail, author),
+        reply_address=_reply_address(mail, author, desk.policy),
     )
     effects: list[Effect] = [
         opened,
@@ -384,10 +384,14 @@ def _question(occasion: Occasion, situation: Situation, now: datetime) -> list[E
     return [letter, NoteEvent(case.reference, DESK, "admission_asked", stranger)]
 
 
-def _reply_address(mail: Mail, author: Address) -> str | None:
-    """Where human answers go when the customer asked for another address; counts on the opening mail only."""
-    asked = mail.reply_to[0].address if mail.reply_to else author.address
-    return asked if asked != author.address else None
+def _reply_address(mail: Mail, author: Address, policy: Policy) -> str | None:
+    """Where human answers go when the customer asked for another address; counts on the opening mail only.
+
+    A group or form of the office puts its own address there, and would get the answer instead of the customer.
+    """
+    ours = policy.office.addresses | {form.sender for form in policy.forms}
+    asked = next((one.address for one in mail.reply_to if one.address not in ours), author.address)
+    return None if asked == author.address or policy.is_staff(asked) else asked
 
 
 def term_type(classification: Classification, policy: Policy) -> TicketType:

@@ -158,6 +158,11 @@ def names_automatic(subject: str) -> bool:
     return AUTOMATIC_SUBJECT.match(subject) is not None
 
 
+def answers_automatic(subject: str) -> bool:
+    """Does this folded subject answer what named itself automatic? Then somebody wrote back to an autoresponder."""
+    return is_answer(subject) and AUTOMATIC_SUBJECT.match(without_prefixes(subject)) is not None
+
+
 # Weak: a person may well write these. "Vacaciones en su hotel" is not even here, for it goes on.
 _AWAY_SUBJECT = _any(
     r"^(?:estoy |estare |me encuentro |salgo )?(?:de |en |a )?vacaciones(?: (?:colectivas|del?|desde"
@@ -234,21 +239,23 @@ _AWAY = _any(
     r"|assente|fuori sede)\b",
     r"\b(?:ik ben|ben ik) (?:\w+ ){0,3}?(?:afwezig|niet aanwezig|niet op kantoor|(?:op|met) vakantie)\b",
 )
+_LEFT = re.compile(r"\bya no (?:trabajo|laboro|hago parte|pertenezco|trabaja|labora|hace parte)\b|\bno longer with\b")
 _DO_NOT_ANSWER = _any(
     r"\b(?:correo|buzon|cuenta|direccion|mailbox|inbox|address) (?:no es|no esta siendo|is not|isn't)"
     r" (?:monitor|atendid|revisad|leid|supervis)\w*",
     r"\bno (?:responda|conteste|responder|contestar) (?:a )?(?:este|esta|al presente) (?:mensaje|correo|e-?mail"
     r"|direccion)|\b(?:please )?do not (?:reply|respond) to this\b|\bnao responda (?:a )?est[ae]\b"
-    r"|\bantworten sie nicht auf diese|\b(?:favor|agradecemos|le rogamos),? no (?:responda|conteste|responder"
-    r"|contestar)\b",
+    r"|\bantworten sie nicht auf diese|\b(?:favor|agradecemos|le rogamos),? no (?:l[oae] )?"
+    r"(?:responda|conteste|responder|contestar)\b",
 )
 _AUTOMATIC = _any(
     r"\best[aeo] (?:es|correo es|mensaje es|respuesta es|ha sido)(?: un[ao]?)? ?(?:mensaje|respuesta|correo"
     r"|notificacion|e-?mail)?"
     r"(?: \w+){0,3}? ?automatic(?:[ao]|amente)",
-    r"\b(?:mensaje|correo|respuesta|notificacion) (?:\w+ )?(?:generad[oa]|enviad[oa]"
-    r"|producid[oa]) (?:\w+ ){0,3}?automatic",
-    r"\bse (?:genera|genero|envia|envio|ha generado|ha enviado) (?:de (?:forma|manera) )?automatic",
+    r"\b(?:mensaje|correo|respuesta|notificacion) (?:\w+ ){0,2}?(?:generad[oa]|enviad[oa]"
+    r"|producid[oa]) (?:\w+ ){0,3}?automatic|\b(?:fue|ha sido) (?:generad|enviad)[oa] (?:\w+ ){0,2}?automatic\w+ por\b",
+    r"\b(?:mensaje|correo|respuesta|notificacion|e-?mail) se (?:genera|genero|envia|envio|ha generado|ha enviado)"
+    r" (?:de (?:forma|manera) )?automatic",
     r"\bthis is an? (?:\w+ )?(?:automat(?:ic|ed|ically)|auto)[ -]?(?:\w+[ -])?(?:reply|response|message|e-?mail"
     r"|notification"
     r"|acknowledge?ment|generated)",
@@ -269,7 +276,9 @@ _DISCLAIMER = re.compile(
 _REGISTERED = _any(
     r"\b(?:su|tu) (?:mensaje|correo|solicitud|consulta|comunicacion|peticion|queja|reclamo|pqrs?f?|caso|ticket)"
     r"(?: \W?#?[\w-]{1,20}\W?)? (?:ha sido|fue) (?:recibid|radicad|registrad|cread|asignad)[oa]",
-    r"\bse ha (?:registrado|radicado|recibido|creado|abierto|generado) (?:su|tu|un|una|el|la) \w+",
+    r"\bse ha (?:registrado|radicado|recibido|creado|abierto|generado) (?:(?:su|tu) \w+|(?:una?|el|la) (?:nuev[oa] )?"
+    r"(?:mensaje|correo|solicitud|consulta|comunicacion|peticion|queja|reclamo|pqrs?f?|caso|ticket|radicado"
+    r"|incidente|incidencia|requerimiento|registro|tramite)\b)",
     r"\byour (?:\w+ )?(?:message|e-?mail|request|ticket|case)(?: \W?#?\w{1,20}\W?)? (?:has been|was) (?:received"
     r"|created|opened"
     r"|logged|registered|assigned)|\b(?:request for support|(?:support )?(?:ticket|case)) has been (?:created"
@@ -357,6 +366,14 @@ _A_CUSTOMER = re.compile(
     r"|invoice)\b"
     r"|\b(?:me|nos) (?:llego|llega|respond\w+|contest\w+|sale|aparece|enviaron|mandan?|mandaron)\b"
     r"|\bi (?:got|received|keep getting|was told)\b"
+    r"|\b(?:quedo (?:pendiente|a la espera)|(?:sigo|seguimos) (?:esperando|sin)|hay alguien|dice (?:el|la) suy[oa]"
+    r"|nadie (?:me |nos )?(?:responde|contesta|llama)|que (?:me |nos )?(?:piden|pidieron))\b"
+    r"|\bya (?:van|llevo|llevamos) (?:\w+ )?(?:\d+|un|una|dos|tres|cuatro|cinco|varios|varias)\b"
+    r"|\b(?:queria|queriamos|quisieramos|solicitamos|reclamamos|exigimos) (?!(?:informar|comunicar|avisar)\w*\b)\w"
+    r"|\b(?:pueden|podrian) (?:pasar|entregar|dejar|llevar|recoger|traer|venir|reprogramar|despachar)\w*\b"
+    r"|\b(?:suspend|reprogram|aplaz)\w+ (?:el|los|la|las|un|una) (?:pedidos?|despachos?|envios?|entregas?|recogidas?)\b"
+    r"|\b(?:el|del|al) pedido (?:n\w{0,5}\.? )?#?\d|\bcorrijan\b|\byo (?:ya|no|les|le)\b"
+    r"|\byou can (?:leave|drop|deliver|pick|bring|ship)\b|\bwe are (?:still )?(?:missing|waiting)\b"
 )
 # In a mail system's words nobody wants, asks or owns anything; its only "I" are qmail's and its like: "I'm afraid …".
 _SOMEBODY = re.compile(
@@ -367,6 +384,14 @@ _SOMEBODY = re.compile(
     r"|entreg\w+|envi\w+|pueden|dice\w*)\b|\b(?:les|le) (?:escrib|mand|reenv|pregunt)\w+|\bwhen i\b"
     r"|\bi (?:got|get|received|keep|was told|want|need|bought|ordered|paid|wrote|write|sent|live)\b"
 )
+
+
+def asks_as_customer(text: str) -> bool:
+    """Does this opening speak of the writer's own order or wish? A question alone is a campaign's, too."""
+    return _A_CUSTOMER.search(text.translate(_NO_QUESTIONS)) is not None
+
+
+_NO_QUESTIONS = str.maketrans("", "", "?¿")
 _ANY_AUTOMATIC = (_AWAY, _AUTOMATIC, _DO_NOT_ANSWER, _RECEIVED, _REGISTERED, _RETURN, _CONTACT)
 _SHORT = 1_200  # characters: an autoresponder's whole word,
 _VERY_SHORT = 160  # and one that says no more than that somebody is away
@@ -382,6 +407,7 @@ class Signs:
     answers: bool = False  # the mail says it answers another
     role: bool = False  # from an address such as notificaciones@
     envelope: bool = False  # a header that only machines and forwarding rules set
+    answered: bool = False  # somebody answers an automatic answer: "RE: Respuesta automática: …"
     quotes: bool = False  # the earlier mail stands below: autoresponders seldom repeat it
 
 
@@ -409,6 +435,8 @@ def sounds_automatic(text: str, signs: Signs) -> str | None:
     no_more = (back or contact) and len(text) < _VERY_SHORT and away and away.start() < 20
     if away and away.start() < 160 and (tells or no_more) and brief and signs.answers and not signs.quotes:
         return "absence"
+    if _LEFT.search(head[:160]) and contact and brief and signs.answers and not signs.quotes:
+        return "absence"
     tied = signs.subject or signs.envelope or signs.answers
     if brief and _REGISTERED.search(head) and (tied or signs.role):
         return "receipt confirmed"
@@ -416,7 +444,7 @@ def sounds_automatic(text: str, signs: Signs) -> str | None:
     promised = brief and (_PROMISE.search(text) or _REGISTERED.search(head))
     if promised and (signs.received or (received and (tied or whole))):
         return "receipt confirmed"
-    return "subject and header" if signs.subject and signs.envelope else None
+    return "subject and header" if signs.subject and signs.envelope and not signs.answered else None
 
 
 # -- the mail system ---------------------------------------------------------------------------------------------------
@@ -578,7 +606,7 @@ def has_smtp_code(text: str) -> bool:
 RECEIPT_SUBJECT = re.compile(
     r"^(?:leido|no leido|read|not read|lu|non lu|gelesen|ungelesen|letto|lida|lido|read receipt"
     r"|return receipt(?: \(.{1,30}\))?"
-    r"|confirmacion de lectura|acuse de lectura|acuse de recibo(?: \(.{1,30}\))?|lesebestatigung"
+    r"|confirmacion de lectura(?: \(.{1,30}\))?|acuse de lectura|acuse de recibo(?: \(.{1,30}\))?|lesebestatigung"
     r"|confirmacao de leitura"
     r"|accuse de reception(?: \(.{1,30}\))?|confirmation de lecture|conferma di lettura|eliminado|deleted)\s?[:\-]"
 )
@@ -652,7 +680,8 @@ VIEW_ONLINE = _any(
 UNSUBSCRIBE = _any(
     r"\bunsubscribe\b|\bmanage (?:your )?(?:email )?preferences\b|\b(?:update|actualizar?) (?:your |tus "
     r"|sus )?preferenc\w+",
-    r"\b(?:darse|darte|dar(?:me)?) de baja\b|\bcancelar (?:la |tu |su )?suscripcion\b|\bdesuscrib\w+",
+    r"\b(?:darse|darte|dar(?:me)?) de baja\b|\b(?:cancelar|anular) (?:la |tu |su )?suscripcion\b|\bdesuscrib\w+",
+    r"\bdejar de recibir\b|\bno (?:quiero|deseo) (?:seguir )?recib\w+|\bopt[- ]?out\b|\bsalir de (?:la|esta) lista\b",
     r"\bno (?:deseas?|quieres?) (?:seguir )?recib\w+ (?:mas )?(?:\w+ )?(?:correos?|mensajes|e-?mails|boletines"
     r"|publicidad)\b",
     r"\b(?:descadastr|cancelar (?:a )?inscricao|abmelden|abbestellen|desabonner|desinscri|disiscri)\w*",

@@ -191,6 +191,7 @@ def automatic_words(mail: Mail, policy: Policy) -> str | None:
         answers=bool(mail.in_reply_to or mail.references) or phrases.is_answer(subject),
         role=mail.sender is not None and _ROLE.match(mail.sender.address) is not None,
         envelope=_passed_by_machine(mail),
+        answered=phrases.answers_automatic(subject),
         quotes=phrases.quotes(mail.text),
     )
     kind = phrases.sounds_automatic(phrases.opening(mail.text), signs)
@@ -203,8 +204,9 @@ def automatic_words(mail: Mail, policy: Policy) -> str | None:
 def mailing_list(mail: Mail, policy: Policy) -> str | None:
     """RFC 2369 and RFC 2919 headers, and what lists and campaigns set before and beside them, unless the list is the
     office's own (info@ may be a Google Group). No more than a way to unsubscribe is a person's whose sales program or
-    gateway put it there, on an answer and on what was written to us with a program for people. `Feedback-ID` is on
-    every mail of Proton, Zoho and Amazon SES and says nothing."""
+    gateway put it there: on an answer, on what was written to us with a program for people, and on what speaks to us
+    as only a customer does and names no way out. `Feedback-ID` is on every mail of Proton, Zoho and Amazon SES and
+    says nothing."""
     foreign = next((v for name, v in mail.headers if name == "list-id" and not _is_own(v, policy)), None)
     if foreign is not None:
         return f"List-Id: {foreign[:120]}"
@@ -215,6 +217,12 @@ def mailing_list(mail: Mail, policy: Policy) -> str | None:
     answers = bool(mail.in_reply_to or mail.references)
     if answers or (_written_to_us(mail, policy) and not mail.has_header("list-unsubscribe-post")):
         return None
+    ways_out = phrases.VIEW_ONLINE, phrases.UNSUBSCRIBE
+    campaign = any(
+        way.search(said) for way in ways_out for said in (phrases.opening(mail.text), phrases.closing(mail.text))
+    )
+    if _to_office(mail, policy) and phrases.asks_as_customer(phrases.opening(mail.text)) and not campaign:
+        return None  # no campaign speaks of its own order, and none hides the way out
     return _named(mail, ("list-unsubscribe",))
 
 
@@ -437,6 +445,7 @@ _NO_REPLY = re.compile(
     r"(?:[^@]*[-_.+])?(?:no[-_.]?reply|do[-_.]?not[-_.]?(?:reply|respond)|no[-_.]?responde[rn]?|no[-_.]?responda"
     r"|no[-_.]?contestar?|no[-_.]?conteste|nao[-_.]?respond[ae]r?|ne[-_.]?pas[-_.]?repondre|nicht[-_.]?antworten"
     r"|non[-_.]?rispondere)(?:[-_.+][^@]*|\d{0,4})?@|(?:[^@]{2,30})?no-?reply@"
+    r"|(?![^@]*judicial)[^@]{0,30}(?:notifica|alert|avisos)[^@]{0,30}@(?:[\w-]{1,40}\.){0,3}(?:notifi|alert|avisos)[\w-]*\."
     r"|(?:root|cron|daemon|nobody|www-data|apache|nagios|icinga|zabbix|munin|logwatch|fail2ban|logcheck)@",
     re.IGNORECASE,
 )
@@ -522,7 +531,11 @@ def _written_to_us(mail: Mail, policy: Policy) -> bool:
     """Written with a program for people, and to the office itself: a list's or a campaign's copy is addressed to the
     list, and keeps the author's X-Mailer."""
     program = _WRITTEN_WITH.match(mail.header("x-mailer") or mail.header("user-agent"))
-    return program is not None and any(to.address in policy.office.addresses for to in (*mail.to, *mail.cc))
+    return program is not None and _to_office(mail, policy)
+
+
+def _to_office(mail: Mail, policy: Policy) -> bool:
+    return any(to.address in policy.office.addresses for to in (*mail.to, *mail.cc))
 
 
 def _report(mail: Mail, kind: str, *parts: str) -> str | None:

@@ -6,9 +6,11 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 
 from pqr_mailbot.domain.authentication import NOTHING_KNOWN, Authentication
 from pqr_mailbot.domain.business_days import BusinessCalendar, Term, local_day
+from pqr_mailbot.domain.fold import plain, words
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Classification, Mail, State, Ticket
 from pqr_mailbot.domain.policy import Policy
@@ -124,13 +126,17 @@ class Desk:
 
 
 def says_yes(text: str) -> bool:
-    """Is the first line a plain yes? "Si no responden…" is none."""
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return _YES.fullmatch(first) is not None
+    """Is the first line, a greeting aside, a plain yes? "Si no responden…" is none."""
+    lines = [line for line in map(_GREETING.sub, repeat(""), plain(text).splitlines()) if words(line)]
+    return bool(lines) and "?" not in lines[0] and _YES.fullmatch(" ".join(words(lines[0]))) is not None
 
 
+_GREETING = re.compile(
+    r"\s*(?:(?:hola|bue[nr]\w{1,3}(?: (?:dias?|tardes?|noches?))?|cordial saludo|senor(?:es|as?)?|hi|hello)\b"
+    r"(?: (?!si\b)[\w ]{1,40}(?=[:,]))?[\s,.:!]*)+"
+)
 _YES = re.compile(
-    r"""[«"'*]*\s*s[ií]\b (?:[\s,.]+ (?:autorizo|acepto|claro|señora?|por\ favor|de\ acuerdo|está\ bien|gracias
-    |le\ autorizo|lo\ autorizo|la\ autorizo|puede))* [\s.,!»"'*]*""",
-    re.IGNORECASE | re.VERBOSE,
+    r"(?:(?:responda )?si{1,2}|claro que si|por supuesto(?: que si)?|yes|sim)"
+    r"(?: (?:si|yo|(?:lo|la|le)? ?autorizo|acepto|claro(?: que si)?|senora?|por favor|please|de acuerdo|esta bien"
+    r"|gracias|puede(?: escribir)?|es mi \w+))*|(?:yo )?(?:(?:lo|la|le) )?autorizo(?: gracias)?"
 )
