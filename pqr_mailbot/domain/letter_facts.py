@@ -20,6 +20,7 @@ from pqr_mailbot.domain.spanish import STATES, long_date
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
 ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
 SENT_SHOWN = 300  # characters of an answer in its transcript
+REASONS_SHOWN, REASON_SHOWN = 20, 500  # why a mail is held, and characters of each
 MACHINES_SHOWN = 20  # machines' mails in a digest
 WORDS_SHOWN, QUOTE_SHOWN = 20, 2_000  # messages of a case in a lookup, and characters of each
 
@@ -213,7 +214,7 @@ def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
     """To the colleague: why nothing was sent and nothing changed."""
     return {
         **transcript(mail, (), (), (), mail.ticket.reference if mail.ticket else None, reached=False),
-        "held": list(reasons),
+        "held": [reason[:REASON_SHOWN] for reason in reasons[:REASONS_SHOWN]],
         "can_send": can_send,
         "help": False,
     }

@@ -39,8 +39,6 @@ from pqr_mailbot.domain.effects import (
 from pqr_mailbot.domain.model import Address
 from pqr_mailbot.domain.policy import Office
 
-ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
-
 
 @dataclass(frozen=True, slots=True)
 class Applying:
@@ -135,18 +133,13 @@ class Applying:
         return Address(self.office.address).domain
 
     def _enclosed(self, effect: QueueLetter) -> list[OpenedAttachment]:
-        """The attachments that go along. A small picture that only adorns the text is left out of an answer."""
+        """The attachments that go along."""
         source = effect.enclosed_from or self.inbound_id
         if not effect.enclosed or source is None:
             return []
         wanted = set(effect.enclosed)
         opened = open_attachments(self.store.inbound(source).raw)
-        chosen = [one for at, one in enumerate(opened) if at in wanted]
-        return [one for one in chosen if effect.author is None or not _adorns(one)]
-
-
-def _adorns(opened: OpenedAttachment) -> bool:
-    return opened.shown and len(opened.content) <= ADORNMENT
+        return [one for at, one in enumerate(opened) if at in wanted]
 
 
 def _from_name(effect: QueueLetter, office: Office) -> str:
