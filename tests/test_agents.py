@@ -213,6 +213,7 @@ HELD = [
     ("a gateway's banner", "CAUTION: This email came from outside the organization.\n\nListo, Clara.", "un aviso"),
     ("a gateway's mark", "[EXTERNO]\n\nListo, Clara.", "un aviso"),
     ("a colleague in copy", "#cc +luz@lohas.test", "es de la oficina"),
+    ("an autoresponder without marks", "Estoy fuera de la oficina.", "respuesta automática"),
     ("a number of thousands of digits", f"#abrir {'9' * 5000}", "escriba el número"),
     ("an address that no header carries", "#registrar a\\b@otro.test Ana\n\nLlamó.", "no es una dirección"),
     ("an extension of centuries", "#tipo queja\n#prorrogar 9999-12-31 x", "se admiten 15 días"),
@@ -659,6 +660,14 @@ def test_nobody_answers_their_own_complaint(bench: Bench) -> None:
     assert (bench.tickets()[1]["customer"], bench.tickets()[1]["owner"]) == ("ana@lohas.test", "luz@lohas.test")
 
 
+APPLE = "#registrar\n\n> Inicio del mensaje reenviado:\n>\n> De: Diego Paz <diego@otro.test>\n> Asunto: Molienda\n>\n"
+
+
+def test_the_marks_of_a_forward_are_not_the_customers_words(bench: Bench) -> None:
+    answer(bench, opened(bench), f"{APPLE}> ¿Cuál sirve?\n> > La gruesa.", subject="Fwd: Molienda")
+    assert bench.messages(TWO)[0]["text"] == "¿Cuál sirve?\n> La gruesa."
+
+
 FORWARD = """#registrar
 
 Me llegó esto al correo personal.
@@ -743,6 +752,17 @@ def test_the_same_mail_twice_orders_once(bench: Bench) -> None:
     again = bench.take(mail, later(6))
     assert again["reason"].startswith("duplicate")
     assert (bench.tickets()[0]["level"], len(bench.letters("transcript"))) == (2, 1)
+
+
+def test_the_same_answer_under_another_id_is_sent_once(bench: Bench) -> None:
+    told = opened(bench)
+    for number in range(2):
+        answer(bench, told, "Le enviamos otra.", minutes=5 + number)
+    assert len(bench.letters("answer")) == 1
+    assert "ya se le envió" in transcript(bench)
+    bench.take(eml(subject=f"Re: [{ONE}]", text="¿Seguro?", message_id="<c2@x>"), later(9))
+    answer(bench, bench.letters("notification")[-1], "Le enviamos otra.", minutes=12)
+    assert len(bench.letters("answer")) == 2
 
 
 def test_who_is_away_gets_no_new_case_and_urgent_ones_pass_on(bench: Bench) -> None:

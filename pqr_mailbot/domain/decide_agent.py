@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
-from pqr_mailbot.domain import leak_guard, letter_facts
+from pqr_mailbot.domain import leak_guard, letter_facts, machine_phrases
 from pqr_mailbot.domain.casework import CHALLENGE, HELD, AgentMail, Book, CaseFile, HeldMail, Incoming, Said
 from pqr_mailbot.domain.commands import Ordered
 from pqr_mailbot.domain.effects import (
@@ -186,6 +187,10 @@ def _about_answer(mail: AgentMail, work: Work, ticket: Ticket, file: CaseFile, d
         doubts.append(f"el asunto nombra {named}, pero usted responde un correo de {ticket.reference}.")
     if elsewhere := [str(one) for one in mail.reading.orders if one.command.about_case and _elsewhere(one, work)]:
         doubts.append(f"{elsewhere[0]} es de otro caso, y el texto saldría al cliente de {ticket.reference}.")
+    if machine_phrases.sounds_away(machine_phrases.opening(mail.reading.text)):
+        doubts.append("parece la respuesta automática de alguien que está ausente.")
+    if mail.reading.text in _just_sent(mail, file):
+        doubts.append("este mismo texto ya se le envió al cliente.")
     if mail.doubtful:
         doubts.append("puede haber quedado texto citado de otro correo.")
     said = "\n".join((mail.reading.text, *(one.filename for one in mail.files())))
@@ -193,6 +198,12 @@ def _about_answer(mail: AgentMail, work: Work, ticket: Ticket, file: CaseFile, d
     if mails:
         doubts.append(f"lleva adjunto otro correo: {', '.join(mails)}.")
     return [*doubts, *_since(mail, file), *_leaks(said, mail, work, file, desk)]
+
+
+def _just_sent(mail: AgentMail, file: CaseFile) -> list[str]:
+    """What this colleague answered since the customer's last words: sent a second time, or replayed by somebody."""
+    since = takewhile(lambda words: words.direction != "in", reversed(file.words))
+    return [one.text for one in since if one.direction == "out" and one.author.address in mail.proof.agent.addresses]
 
 
 def _elsewhere(ordered: Ordered, work: Work) -> bool:

@@ -38,7 +38,7 @@ def inline_forward(text: str, ours: Collection[str]) -> Forwarded | None:
             if _SUBJECT & fields.keys():
                 if addresses_in(found["value"]).intersection(ours):
                     return None
-                return _forwarded(fields, "\n".join(lines[end:]).strip("\n"))
+                return _forwarded(fields, _unmarked(lines[end:], line.startswith(">")))
     return None
 
 
@@ -53,6 +53,12 @@ def _block(lines: list[str], start: int) -> tuple[dict[str, str], int]:
         elif not lines[at].strip(" >\t") and _SUBJECT & fields.keys():
             break
     return fields, end
+
+
+def _unmarked(lines: list[str], marked: bool) -> str:
+    """What was forwarded, without the marks that Apple Mail sets before all of it."""
+    below = [re.sub(r"^>\s?", "", line) for line in lines] if marked else lines
+    return "\n".join(below).strip("\n")
 
 
 def _forwarded(fields: dict[str, str], text: str) -> Forwarded:

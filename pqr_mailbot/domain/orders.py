@@ -600,7 +600,8 @@ def _away(work: Work, ordered: Ordered) -> str:
     work.effects.append(NoteAbsence(agent.address, first, last))
     passed_on = _pass_on_urgent(work, agent) if first <= today else []
     moved_on = f" Sus casos urgentes pasaron a otro agente: {', '.join(passed_on)}." if passed_on else ""
-    return f"del {long_date(first)} al {long_date(last)} no recibe casos nuevos.{moved_on}"
+    alone = "Solo vale esta ausencia: si había otra, queda sin efecto."
+    return f"del {long_date(first)} al {long_date(last)} no recibe casos nuevos.{moved_on} {alone}"
 
 
 def _pass_on_urgent(work: Work, agent: Agent) -> list[str]:
