@@ -109,6 +109,16 @@ def test_the_customers_side_of_the_thread(bench: Bench) -> None:
     assert mail["References"].split()[:2] == ["<viejo@correo.test>", told_of(bench)["message_id"]]
 
 
+def test_a_letter_passed_on_to_the_customer_does_not_spread_its_key(bench: Bench) -> None:
+    told = opened(bench)
+    answer(bench, told, "#cc +tio@correo.test", minutes=2)
+    answer(bench, told, "Me llegó esto.", CLARA, minutes=3)
+    answer(bench, bench.letters("notification")[-1], "Le enviamos otra.", minutes=5)
+    for letter in bench.letters("answer"):
+        assert told.mail["X-PQR-Letter"] not in letter.mail.as_string()
+        assert ".caso@" not in letter.mail.as_string()
+
+
 def test_the_customer_answers_and_the_thread_goes_on(bench: Bench) -> None:
     answer(bench, opened(bench), "Le enviamos otra.")
     ours = bench.letters("answer")[0].mail

@@ -109,7 +109,8 @@ class Applying:
 
     def _envelope(self, effect: QueueLetter, token: str, own_id: str, enclosed: Sequence[OpenedAttachment]) -> Envelope:
         case = "" if effect.customer_facing else _case_thread(effect.reference, self._domain)
-        references = (*effect.thread, effect.answers, case, thread_id(token, self._domain))
+        thread = self._without_internal(effect.thread) if effect.customer_facing else effect.thread
+        references = (*thread, effect.answers, case, thread_id(token, self._domain))
         return Envelope(
             message_id=own_id,
             from_name=_from_name(effect, self.office),
@@ -127,6 +128,12 @@ class Applying:
             thread_topic=effect.thread_topic,
             thread_index=effect.thread_index,
         )
+
+    def _without_internal(self, thread: Sequence[str]) -> list[str]:
+        """A customer who answered a letter that a colleague passed on to them names its key, which is a colleague's."""
+        known = self.store.known_ids(list(thread))
+        inner = _CASE_THREAD.format("", self._domain)
+        return [one for one in thread if not (one in known and known[one].internal) and not one.endswith(inner)]
 
     @property
     def _domain(self) -> str:
@@ -149,7 +156,10 @@ def _from_name(effect: QueueLetter, office: Office) -> str:
 
 def _case_thread(reference: str | None, domain: str) -> str:
     """Internal letters about one case share this id, so that an agent's mail client shows them as one thread."""
-    return f"<{reference.lower()}.caso@{domain}>" if reference else ""
+    return f"<{_CASE_THREAD.format(reference.lower(), domain)}" if reference else ""
+
+
+_CASE_THREAD = "{}.caso@{}>"
 
 
 # -- every effect --------------------------------------------------------------------------------------------------

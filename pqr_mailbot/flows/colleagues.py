@@ -26,7 +26,7 @@ from pqr_mailbot.domain.model import Mail, Ticket
 from pqr_mailbot.domain.orders import Work, carry_out, pass_on_urgent
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.domain.reply_text import split
+from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.signature import without_signature
 from pqr_mailbot.domain.situation import Desk
 
@@ -42,6 +42,7 @@ class Arrived:
 
     inbound: Inbound
     mail: Mail
+    parts: Parts
     identity: Identity
     found: Sequence[Clue]
     checked: Authentication
@@ -112,7 +113,7 @@ class Colleagues:
         proof = prove(mail, identity.author, arrived.found, arrived.checked, policy)
         if proof is None:
             return None
-        parts = split(mail.text)
+        parts = arrived.parts
         text = without_signature(parts.new, proof.agent.name, proof.agent.addresses)
         reading = read(text, policy.reference_prefix)
         if identity.trust == "newcomer" and not reading.orders:
@@ -123,7 +124,7 @@ class Colleagues:
             mail, arrived.inbound.id, arrived.inbound.received_at, proof, reading, ticket,
             about=clue.about if clue else "", letter=clue.letter if clue else "", seen=clue.seen if clue else None,
             named=tuple(sorted(named - {ticket.reference})) if ticket else (),
-            doubtful=getattr(parts, "doubtful", False),
+            doubtful=parts.doubtful,
             forwarded=self._forwarded(arrived.inbound, mail) if reading.names("registrar") else None,
             enclosed=_files(arrived.inbound, mail),
         )  # fmt: skip
