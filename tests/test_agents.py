@@ -421,6 +421,15 @@ def test_an_autoresponder_that_nobody_recognises_ends(bench: Bench) -> None:
     assert answered < 20
 
 
+def test_an_answer_from_the_offices_own_address_is_not_lost_in_silence(bench: Bench) -> None:
+    told = opened(bench)
+    for number in range(20):
+        answer(bench, told, f"Le enviamos otra {number}.", "Lohas Beans <info@lohas.test>", minutes=5 + number)
+    assert to_customers(bench)[1:] == []
+    assert {one.to for one in bench.letters("alarm")} == {"ana@lohas.test"}
+    assert len(bench.letters("alarm")) == 10
+
+
 def test_a_busy_day_does_not_silence_the_desk(bench: Bench) -> None:
     """What a colleague wrote is never lost without a word, however much they wrote before."""
     told = opened(bench)

@@ -369,6 +369,17 @@ def urgent_machine(machine: MachineMail, flags: list[str], desk: Desk) -> Facts:
     }
 
 
+def from_office(machine: MachineMail) -> Facts:
+    """To the colleague whose letter was answered from the office's own address."""
+    sender = machine.mail.sender.address if machine.mail.sender else ""
+    return {
+        "title": "Su respuesta no se envió",
+        "problem": f"Se respondió un correo interno desde {sender}, y así no se sabe quién escribe: no se hizo nada.",
+        "details": [f"Asunto: {machine.mail.subject}"],
+        "advice": "Responda otra vez desde su propia dirección.",
+    }
+
+
 def bounced(found: BouncedRecipient, letter: SentLetter) -> Facts:
     """To the owner: a letter to the customer came back."""
     meant = likely_address(letter.recipient) if found.no_such_address else None

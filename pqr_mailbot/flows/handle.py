@@ -118,7 +118,8 @@ class Handler:
         identity, found_clues = self._identify(mail, token) if mail.sender else (None, [])
         parts = split(mail.text)
         if screening.verdict is not Verdict.PERSON or identity is None:
-            told = self.store.mails_told_of("alarm", decide.MACHINE, now - DAY)
+            about = decide.OFFICE if screening.check == decide.OFFICE else decide.MACHINE
+            told = self.store.mails_told_of("alarm", about, now - DAY)
             urgency = self._classified(mail, parts).urgency
             machine = MachineMail(mail, inbound.received_at, screening, identity, urgency, told)
             if screening.verdict is Verdict.BOUNCE and (hits := self._hits(inbound, mail)):
