@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,16 @@ def test_the_customers_side_of_the_thread(bench: Bench) -> None:
     assert mail["References"].split()[:2] == ["<viejo@correo.test>", told_of(bench)["message_id"]]
 
 
+def test_a_letter_passed_on_to_the_customer_does_not_spread_its_key(bench: Bench) -> None:
+    told = opened(bench)
+    answer(bench, told, "#cc +tio@correo.test", minutes=2)
+    answer(bench, told, "Me llegó esto.", CLARA, minutes=3)
+    answer(bench, bench.letters("notification")[-1], "Le enviamos otra.", minutes=5)
+    for letter in bench.letters("answer"):
+        assert told.mail["X-PQR-Letter"] not in letter.mail.as_string()
+        assert ".caso@" not in letter.mail.as_string()
+
+
 def test_the_customer_answers_and_the_thread_goes_on(bench: Bench) -> None:
     answer(bench, opened(bench), "Le enviamos otra.")
     ours = bench.letters("answer")[0].mail
@@ -154,11 +166,77 @@ def test_answers_go_where_the_customer_asked_and_never_to_the_office(bench: Benc
     assert bench.letters("answer")[0].to == goes_to
 
 
+def test_a_participant_in_copy_is_not_the_customer(bench: Bench) -> None:
+    told = opened(bench)
+    answer(bench, told, "#cc +tio@correo.test")
+    answer(bench, told, "Le enviamos otra.", minutes=9, Cc="tio@correo.test")
+    assert [str(one) for one in bench.letters("answer")] == ["answer>clara@correo.test"]
+
+
+LEFT_OUT = [
+    ("a logo", "image", "png", "inline", "", 0),
+    ("a logo under an order", "image", "png", "inline", "#tomar", 0),
+    ("a signature", "application", "pkcs7-signature", "attachment", "Listo.", 1),
+    ("a key", "application", "pgp-keys", "attachment", "Listo.", 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "subtype", "how", "text", "letters"), LEFT_OUT, ids=[row[0] for row in LEFT_OUT]
+)
+def test_what_a_mail_program_adds_is_no_file_for_the_customer(
+    bench: Bench, case: str, kind: str, subtype: str, how: str, text: str, letters: int
+) -> None:
+    told = opened(bench)
+    mail = EmailMessage(policy=SMTP)
+    for name, value in (("From", ANA), ("To", "info@lohas.test"), ("Subject", "Re"), ("Message-ID", "<p1@lohas.test>")):
+        mail[name] = value
+    mail["In-Reply-To"] = told.mail["Message-ID"]
+    mail.set_content(f'<p>{text}</p><p>Ana Ruiz</p><img src="cid:l1">', subtype="html")
+    cid = "<l1>" if how == "inline" else "<other>"
+    mail.add_attachment(b"ana@lohas.test", kind, subtype, disposition=how, cid=cid, filename="f.bin")
+    bench.take(mail.as_bytes(), later(5))
+    assert len(bench.letters("answer")) == letters
+    assert not any(list(one.mail.iter_attachments()) for one in bench.letters("answer"))
+
+
+def test_files_under_an_order_wait_for_their_text(bench: Bench) -> None:
+    answer(bench, opened(bench), "#resolver", attachments=["informe.jpg"])
+    assert (to_customers(bench)[1:], state(bench)) == ([], "new")
+    assert "trae archivos" in transcript(bench)
+    answer(bench, bench.letters("transcript")[-1], "#enviar", minutes=9)
+    assert [part.get_filename() for part in bench.letters("resolved")[0].mail.iter_attachments()] == ["informe.jpg"]
+
+
+def test_our_own_letter_is_no_file_for_the_customer(bench: Bench) -> None:
+    answer(bench, opened(bench), "Va la copia.", attachments=["Caso nuevo.eml"])
+    assert bench.letters("answer") == []
+    assert "lleva adjunto otro correo: Caso nuevo.eml" in transcript(bench)
+
+
 # -- held ----------------------------------------------------------------------------------------------------------
 
 HELD = [
     ("a typo", "#resolvr\n\nListo, Clara.", "¿Quiso decir #resolver?"),
     ("an order under a greeting", "Hola:\n#resolver\nListo.", "parece una orden"),
+    ("a typo behind a bullet", "- #resolvr\n\nListo, Clara.", "parece una orden"),
+    ("a typo behind a number", "Listo, Clara.\n1) #resolvr", "parece una orden"),
+    ("two signs", "##resolver\n\nListo, Clara.", "parece una orden"),
+    ("blanks behind the sign", "#  resolver\n\nListo, Clara.", "parece una orden"),
+    ("decomposed letters", "#pro\u0301rrogar 2026-07-30 no alcanzamos\n\nListo.", "no admite prórroga"),
+    ("the small sign", "\ufe5fresolvr\n\nListo, Clara.", "¿Quiso decir #resolver?"),
+    ("more orders than anybody writes", "#tomar\n" * 60, "más de 50 órdenes"),
+    ("two cases in one order", f"#cerrar {ONE} {TWO}", "una línea por cada uno"),
+    ("an order for another case over a text", f"#resolver {TWO}\n\nListo, Diego.", "saldría al cliente de"),
+    ("words of an order that the customer would read",
+     f"#tipo queja\n#prorrogar 2026-07-07 igual que {TWO} de diego@otro.test", "la dirección de otro cliente"),
+    ("a gateway's banner", "CAUTION: This email came from outside the organization.\n\nListo, Clara.", "un aviso"),
+    ("a gateway's mark", "[EXTERNO]\n\nListo, Clara.", "un aviso"),
+    ("a colleague in copy", "#cc +luz@lohas.test", "es de la oficina"),
+    ("an autoresponder without marks", "Estoy fuera de la oficina.", "respuesta automática"),
+    ("a number of thousands of digits", f"#abrir {'9' * 5000}", "escriba el número"),
+    ("an address that no header carries", "#registrar a\\b@otro.test Ana\n\nLlamó.", "no es una dirección"),
+    ("an extension of centuries", "#tipo queja\n#prorrogar 9999-12-31 x", "se admiten 15 días"),
     ("an order at the end", "Listo, Clara.\n\n#resolver", "parece una orden"),
     ("an order that cannot be", "#prorrogar 2026-07-30 no alcanzamos\n\nEstimada Clara", "no admite prórroga"),
     ("a claim is never paused", "#esperar\n\nMándenos la foto.", "no se suspende"),
@@ -353,6 +431,38 @@ def test_an_autoresponder_that_nobody_recognises_ends(bench: Bench) -> None:
     assert answered < 20
 
 
+def test_an_answer_from_the_offices_own_address_is_not_lost_in_silence(bench: Bench) -> None:
+    told = opened(bench)
+    for number in range(20):
+        answer(bench, told, f"Le enviamos otra {number}.", "Lohas Beans <info@lohas.test>", minutes=5 + number)
+    assert to_customers(bench)[1:] == []
+    assert {one.to for one in bench.letters("alarm")} == {"ana@lohas.test"}
+    assert len(bench.letters("alarm")) == 10
+
+
+def test_a_busy_day_does_not_silence_the_desk(bench: Bench) -> None:
+    """What a colleague wrote is never lost without a word, however much they wrote before."""
+    told = opened(bench)
+    for number in range(12):
+        answer(bench, told, f"#nota\nLlamada {number}.")
+    answer(bench, bench.letters("transcript")[-1], "Clara, va otra.", minutes=8)
+    assert "RETENIDO" in transcript(bench)
+    bench.take(eml(ANA, f"Re: [{ONE}] Café", "Ya está.", "<x1@afuera.test>"), later(9))
+    assert len(bench.letters("challenge")) == 1
+
+
+def test_a_release_that_is_not_proved_is_asked_about(tmp_path: Path) -> None:
+    desk = Desk(replace(POLICY, trusted_authserv_ids=("mx.lohas.test",)), DESK.calendar)
+    bench = Bench(tmp_path / "desk.db", desk)
+    passes = {"Authentication_Results": "mx.lohas.test; dmarc=pass header.from=lohas.test"}
+    answer(bench, opened(bench), "Escríbale a luz@lohas.test.", **passes)
+    answer(bench, bench.letters("transcript")[-1], "#enviar", minutes=7)
+    assert bench.letters("answer") == []
+    answer(bench, bench.letters("challenge")[-1], "#confirmar", minutes=9, **passes)
+    assert len(bench.letters("answer")) == 1
+    bench.close()
+
+
 def test_a_second_address_and_a_level_count_too(bench: Bench) -> None:
     told = opened(bench, text="Mi hija está en urgencias, intoxicada por el café.")
     assert told.to == "coordinacion@lohas.test"
@@ -481,6 +591,13 @@ def test_an_order_with_text_below_answers_and_does(bench: Bench) -> None:
     assert (state(bench), bench.tickets()[0]["urgent"]) == ("resolved", 1)
 
 
+def test_an_order_on_a_closed_case_does_not_let_the_text_pass(bench: Bench) -> None:
+    told = opened(bench)
+    answer(bench, told, "#urgente\n#cerrar")
+    answer(bench, told, "#normal\n\nLe enviamos otra.", minutes=9)
+    assert bench.letters("answer") == []
+
+
 def test_an_order_names_its_case(bench: Bench) -> None:
     told = opened(bench)
     bench.take(eml(DIEGO, "Otra cosa", ASKS, "<d1@otro.test>"), later(1))
@@ -547,6 +664,37 @@ def test_a_telephone_call_becomes_a_case_with_its_constancia(bench: Bench) -> No
     assert "Ana Ruiz" in receipt.text
     assert TWO in transcript(bench)
     assert len(to_customers(bench)) == 2
+
+
+OUTLOOK = (
+    "\n\n________________________________\nDe: Lohas Beans SAS BIC <info@lohas.test>\n"
+    "Enviado: lunes, 1 de junio de 2026 10:42\nPara: Ana Ruiz <ana@lohas.test>\nAsunto: [{}] Café\n\n{}"
+)
+GMAIL = "\n\nEl lun, 1 jun 2026 a las 10:42, Lohas (<info@lohas.test>) escribió:\n{1}"
+
+
+@pytest.mark.parametrize("quote", [OUTLOOK, GMAIL], ids=["Outlook", "Gmail"])
+def test_the_letter_that_a_call_is_registered_with_is_not_the_customers_mail(bench: Bench, quote: str) -> None:
+    """Else the words of one customer would stand in the case of another."""
+    forwarded = "De: Pedro <pedro@afuera.test>\nAsunto: cuentas\nFecha: lun, 1 jun 2026 a las 9:00\n\nEl número es 77."
+    told = opened(bench, text=f"Miren esto y exijo mi dinero.\n\n{forwarded}", subject="Fwd: cuentas")
+    words = f"#registrar diego@otro.test Diego Paz\n\nLlamó porque llegó roto.{quote.format(ONE, told.text)}"
+    answer(bench, told, words)
+    assert [row["text"] for row in bench.messages(TWO) if row["direction"] == "in"] == ["Llamó porque llegó roto."]
+    assert bench.tickets()[1]["subject"] == "Llamó porque llegó roto."
+
+
+def test_nobody_answers_their_own_complaint(bench: Bench) -> None:
+    answer(bench, opened(bench), "#registrar ana@lohas.test Ana Ruiz\n\nEl casino cobra de más.")
+    assert (bench.tickets()[1]["customer"], bench.tickets()[1]["owner"]) == ("ana@lohas.test", "luz@lohas.test")
+
+
+APPLE = "#registrar\n\n> Inicio del mensaje reenviado:\n>\n> De: Diego Paz <diego@otro.test>\n> Asunto: Molienda\n>\n"
+
+
+def test_the_marks_of_a_forward_are_not_the_customers_words(bench: Bench) -> None:
+    answer(bench, opened(bench), f"{APPLE}> ¿Cuál sirve?\n> > La gruesa.", subject="Fwd: Molienda")
+    assert bench.messages(TWO)[0]["text"] == "¿Cuál sirve?\n> La gruesa."
 
 
 FORWARD = """#registrar
@@ -633,6 +781,17 @@ def test_the_same_mail_twice_orders_once(bench: Bench) -> None:
     again = bench.take(mail, later(6))
     assert again["reason"].startswith("duplicate")
     assert (bench.tickets()[0]["level"], len(bench.letters("transcript"))) == (2, 1)
+
+
+def test_the_same_answer_under_another_id_is_sent_once(bench: Bench) -> None:
+    told = opened(bench)
+    for number in range(2):
+        answer(bench, told, "Le enviamos otra.", minutes=5 + number)
+    assert len(bench.letters("answer")) == 1
+    assert "ya se le envió" in transcript(bench)
+    bench.take(eml(subject=f"Re: [{ONE}]", text="¿Seguro?", message_id="<c2@x>"), later(9))
+    answer(bench, bench.letters("notification")[-1], "Le enviamos otra.", minutes=12)
+    assert len(bench.letters("answer")) == 2
 
 
 def test_who_is_away_gets_no_new_case_and_urgent_ones_pass_on(bench: Bench) -> None:

@@ -69,8 +69,14 @@ VOUCHED: list[tuple[str, str, str, bool]] = [
     ("a top-level domain signs", "mx.oficina.test; dkim=pass header.d=test", "clara@correo.test", False),
     ("dkim fails", "mx.oficina.test; dkim=fail header.d=correo.test", "clara@correo.test", False),
     ("another server", "mx.malo.test; dmarc=pass header.from=correo.test", "clara@correo.test", False),
+    ("a quoted local part", 'mx.oficina.test; spf=pass smtp.mailfrom="x@correo.test"@malo.test', "clara@correo.test",
+     False),
+    ("a quoted finding", 'mx.oficina.test; spf=pass smtp.mailfrom="smtp.mailfrom=correo.test"@malo.test',
+     "clara@correo.test", False),
+    ("spf, but dmarc fails", "mx.oficina.test; spf=pass smtp.mailfrom=correo.test; dmarc=fail (p=none) "
+     "header.from=correo.test", "clara@correo.test", False),
     ("Microsoft", MICROSOFT.format("pass", "pass", "none"), "clara@correo.test", True),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("case", "value", "address", "vouched"), VOUCHED, ids=[case for case, *_ in VOUCHED])

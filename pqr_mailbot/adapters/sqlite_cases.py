@@ -176,13 +176,14 @@ class Cases:
             return None
         return HeldMail(inbound_id, row["kind"], row["agent"], instant(row["until"]), row["released_at"] is not None)
 
-    def transcripts_to(self, address: str, since: datetime) -> int:
+    def transcripts_to(self, address: str, since: datetime) -> tuple[int, int]:
+        """How many letters about their mails a colleague got, and how many of them are about something that waits."""
         row = self.store._one(
-            """SELECT count(*) AS n FROM outbox WHERE recipient = ? AND letter IN ('transcript', 'challenge')
-            AND not_before > ?""",
+            """SELECT count(*) AS n, count(nullif(about, '')) AS asked FROM outbox
+            WHERE recipient = ? AND letter IN ('transcript', 'challenge') AND not_before > ?""",
             address, stamp(since),
         )  # fmt: skip
-        return int(row["n"])
+        return int(row["n"]), int(row["asked"])
 
     def moved_deadlines(self, desk: Desk) -> list[Moved]:
         """The live cases whose deadline, counted anew by today's rules, is another than the one they have."""

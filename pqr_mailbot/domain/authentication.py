@@ -17,7 +17,8 @@ MICROSOFT = "microsoft"  # the trusted id of servers whose header names none (Mi
 _LONGEST = 10_000  # characters looked at; a real one has a few hundred
 
 _METHOD = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:/\s*\d+\s*)?=\s*([A-Za-z]+)")
-_PROPERTY = re.compile(r"\b((?:[A-Za-z]+\.)?[A-Za-z][\w-]*)\s*=\s*(\"[^\"]*\"|[^\s;()]+)")
+# A value may be partly quoted: MAIL FROM:<"ana@office"@elsewhere> is of elsewhere.
+_PROPERTY = re.compile(r"\b((?:[A-Za-z]+\.)?[A-Za-z][\w-]*)\s*=\s*((?:\"[^\"]*\"|[^\s;()\"])+)")
 _POLICY_IN_COMMENT = re.compile(r"\bp=\s*(none|quarantine|reject)\b", re.IGNORECASE)
 
 
@@ -51,6 +52,8 @@ class Authentication:
         """Did anything that is aligned with this address's domain pass (RFC 7489, strict or one a subdomain of the
         other)?"""
         domain = address.rpartition("@")[2].lower()
+        if any(r.method == "dmarc" and r.outcome == "fail" for r in self.results):
+            return False
         return any(r.outcome == "pass" and _aligned(_domain(r), domain) for r in self.results)
 
 

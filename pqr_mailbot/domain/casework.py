@@ -155,7 +155,8 @@ class Book:
     histories: Mapping[str, tuple[Found, ...]] = field(default_factory=dict)  # by customer
     inbound_states: Mapping[int, str] = field(default_factory=dict)
     customers: frozenset[str] = frozenset()  # of the addresses in the text: those of customers and participants
-    transcripts: int = 0  # letters about their mails that this agent got in the last day
+    transcripts: int = 0  # letters about their mails that this agent got in the last day,
+    asked: int = 0  # and those of them that ask something or answer an answer: what a program could go on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class AgentMail:
     named: tuple[str, ...] = ()  # cases that the subject names and the letter answered is not about
     doubtful: bool = False  # something quoted may be left in its text
     forwarded: Forwarded | None = None
+    enclosed: tuple[int, ...] = ()  # which of its attachments are files for the customer
     released: HeldMail | None = None  # the mail that this one speaks for
     confirmed: bool = False
     forced: bool = False
@@ -186,9 +188,16 @@ class AgentMail:
         return self.proof.verified or self.confirmed or (reached and self.proof.authenticated)
 
     def reached_customer(self, ticket: Ticket) -> bool:
-        """Did it go to the customer or a participant directly? Then there is nothing to relay."""
-        reached = {address.address for address in (*self.mail.to, *self.mail.cc)}
-        return bool(reached & {ticket.customer.address, ticket.answer_to, *ticket.participants})
+        """Did it go to the customer directly? Then there is nothing to relay; a participant alone is not enough."""
+        return bool(self.reached & {ticket.customer.address, ticket.answer_to})
+
+    def files(self) -> tuple[Attachment, ...]:
+        """The attachments that go along."""
+        return tuple(self.mail.attachments[at] for at in self.enclosed if at < len(self.mail.attachments))
+
+    @property
+    def reached(self) -> frozenset[str]:
+        return frozenset(address.address for address in (*self.mail.to, *self.mail.cc))
 
 
 def prove(mail: Mail, author: Address, found: Sequence[Clue], checked: Authentication, policy: Policy) -> Proof | None:

@@ -7,6 +7,7 @@ an order and is none holds the whole mail: a typo must never reach a customer (a
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -131,10 +132,15 @@ class Reading:
 
 
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+_ALIKE = str.maketrans({"＃": "#", "﹟": "#", "\u00a0": " "})
 _BLANK = re.compile(r"[\s\u00a0\u2000-\u200f\u202f\u205f\u2060-\u2064\u3000\u00ad\ufeff]*")
 _DECORATION = r"[*_\"'«“”‘’(\[¡!.,;:\s]*"
-_ORDER = re.compile(rf"{_DECORATION}[#＃]\s?(?P<word>[^\W\d_][^\W_]*)(?P<rest>.*)", re.DOTALL)
-_STRAY = re.compile(r"(?:^|(?<=[\s(\[*_\"'«“¡>]))[#＃][^\W\d_]\w*")
+_ORDER = re.compile(rf"{_DECORATION}#\s?(?P<word>[^\W\d_][^\W_]*)(?P<rest>.*)", re.DOTALL)
+# A line that begins with # and a letter whatever stands around: "- #resolvr", "2) #resolvr", "##resolvr", "> #resolvr".
+_BEGINS = re.compile(r"(?:[^\w#]|_)*+(?:\d{1,3}\s?[.)\]:-])?(?:[^\w#]|_)*+#(?:\W|_){0,4}[^\W\d_]")
+_STRAY = re.compile(r"(?:^|(?<=[\s(\[*_\"'«“¡>]))#[^\W\d_]\w*")
+MOST_ORDERS = 50  # in one mail
+MOST_STRAYS = 5  # that are named
 _AROUND = "*_\"'«»“”‘’)]!.,;:\u00a0 \t"
 
 
@@ -147,8 +153,11 @@ def read(text: str, prefix: str) -> Reading:
     for at, line in enumerate([*lines, "."]):  # noqa: B007  # where the orders end
         if _BLANK.fullmatch(line):
             continue
-        found = _ORDER.fullmatch(_INVISIBLE.sub("", line).replace("\u00a0", " ").strip())
+        found = _ORDER.fullmatch(_plain(line))
         if found is None:
+            break
+        if len(orders) + len(unknown) == MOST_ORDERS:
+            unknown.append(f"Son más de {MOST_ORDERS} órdenes en un solo correo: divídalas en varios.")
             break
         command = find(found["word"])
         if command is None:
@@ -157,7 +166,9 @@ def read(text: str, prefix: str) -> Reading:
             orders.append(_ordered(command, found["rest"], prefix))
     below = "\n".join(lines[at:]).strip("\n")
     stray = [f"Dentro del texto hay una línea que parece una orden: “{said[:60]}”." for said in _strays(below)]
-    return Reading(tuple(orders), below if not _BLANK.fullmatch(below) else "", tuple(unknown), tuple(stray))
+    stray[MOST_STRAYS:] = [f"Hay {len(stray) - MOST_STRAYS} líneas más como esas."] if len(stray) > MOST_STRAYS else []
+    text_below = below if not _BLANK.fullmatch(below) else ""
+    return Reading(tuple(orders), text_below, tuple(dict.fromkeys(unknown)), tuple(stray))
 
 
 def find(word: str) -> Command | None:
@@ -167,13 +178,18 @@ def find(word: str) -> Command | None:
 
 def suggestion(word: str) -> Command | None:
     """The order that was probably meant."""
-    close = get_close_matches(folded(word), _BY_WORD, n=1, cutoff=0.6)
+    close = get_close_matches(folded(word[:40]), _BY_WORD, n=1, cutoff=0.6)
     return _BY_WORD[close[0]] if close else None
 
 
 def _ordered(command: Command, rest: str, prefix: str) -> Ordered:
     references, arguments = leading_references(rest.lstrip(_AROUND.replace("+", "")), prefix)
     return Ordered(command, tuple(references), arguments.strip().rstrip('*_"”»'))
+
+
+def _plain(line: str) -> str:
+    """The line as it is read: composed letters, any kind of # and of blank, nothing invisible."""
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", line)).translate(_ALIKE).strip()
 
 
 def _unknown(word: str) -> str:
@@ -187,8 +203,8 @@ def _strays(text: str) -> list[str]:
     gateways put banners there."""
     found = []
     for line in text.split("\n"):
-        plain = _INVISIBLE.sub("", line).strip()
-        begins = _ORDER.fullmatch(plain) is not None
+        plain = _plain(line) if "#" in line or not line.isascii() else ""
+        begins = _BEGINS.match(plain) is not None
         within = any(find(word[1:]) for word in _STRAY.findall(plain))
         if begins or within:
             found.append(plain)

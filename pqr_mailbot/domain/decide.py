@@ -30,6 +30,7 @@ from pqr_mailbot.domain.effects import (
     SaveTicket,
 )
 from pqr_mailbot.domain.followup import Heard, heard, why_up
+from pqr_mailbot.domain.identify import Clue
 from pqr_mailbot.domain.model import (
     Address,
     Classification,
@@ -50,7 +51,8 @@ DESK = "desk"  # the actor of what nobody but the program did
 FUSE = "fuse"  # what the letter to the admin is about when acknowledgements had to wait
 SHOUTING = frozenset({"judicial", "salud"})  # what a machine may say that a person must hear of at once,
 SHOUTS_PER_DAY = 10  # but no machine floods them; the rest is in `inbox`
-MACHINE = "machine"  # what the letter about such a mail is about
+MACHINE = "machine"  # what the letter about such a mail is about,
+OFFICE = "own_address"  # and about one from our own address: the check that found it
 DAY = timedelta(days=1)
 RATING_WORDS = 2_000  # characters of what a customer says with a rating
 
@@ -64,10 +66,22 @@ def on_machine(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
     screening, identity = machine.screening, machine.identity
     joined = identity.ticket.reference if identity and identity.ticket else None
     effects: list[Effect] = []
+    if screening.check == OFFICE and identity and identity.clue:
+        effects += _told_of_office(machine, identity.clue, desk, now)
     if screening.verdict in _MAY_BE_AN_OFFICE and identity and identity.trust == "newcomer":
         effects += _shouted(machine, desk, now)
     reason = f"{screening.check}: {screening.header}"
     return [*effects, CloseInbound("set_aside", screening.verdict, reason, joined, {"header": screening.header})]
+
+
+def _told_of_office(machine: MachineMail, clue: Clue, desk: Desk, now: datetime) -> list[Effect]:
+    """A colleague answered a letter of ours as the office itself: nobody says who they are, so nothing is done; they
+    would think that the customer has it."""
+    if not clue.internal or clue.sent_to is None or machine.told_today >= SHOUTS_PER_DAY:
+        return []
+    facts, subject = letter_facts.from_office(machine), "Su respuesta no se envió"
+    to = Address(clue.sent_to)
+    return [QueueLetter("alarm", to, subject, facts, "auto-generated", now, clue.reference, about=OFFICE)]
 
 
 def on_bounce(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
-from pqr_mailbot.domain import leak_guard, letter_facts
+from pqr_mailbot.domain import leak_guard, letter_facts, machine_phrases
 from pqr_mailbot.domain.casework import CHALLENGE, HELD, AgentMail, Book, CaseFile, HeldMail, Incoming, Said
 from pqr_mailbot.domain.commands import Ordered
 from pqr_mailbot.domain.effects import (
@@ -22,15 +23,26 @@ from pqr_mailbot.domain.effects import (
     QueueLetter,
     RecordMessage,
 )
-from pqr_mailbot.domain.model import Address, Classification, Happening, State, Ticket, Verdict, is_synthetic_id, moved
+from pqr_mailbot.domain.model import (
+    Address,
+    Attachment,
+    Classification,
+    Happening,
+    State,
+    Ticket,
+    Verdict,
+    is_synthetic_id,
+    moved,
+)
 from pqr_mailbot.domain.orders import ANSWERS, Work, carry_out
 from pqr_mailbot.domain.reminders import last_day_to_complete
 from pqr_mailbot.domain.situation import Desk
 
 CHALLENGE_LASTS = timedelta(days=2)
 HELD_LASTS = timedelta(days=30)
-TRANSCRIPTS_PER_DAY = 500  # to one colleague; and to a program that answers transcripts and gives no orders,
-ANSWERED_TRANSCRIPTS_PER_DAY = 10  # an autoresponder that nobody recognised (FreeScout #4806)
+TRANSCRIPTS_PER_DAY = 500  # to one colleague; and of those that ask or answer an answer, which could go on with
+ASKED_PER_DAY = 10  # an autoresponder that nobody recognised (FreeScout #4806), or with a forger
+ANSWERED = "answered"  # what a transcript is about whose mail answered a letter that wanted none
 MANY_CASES = ("digest", "alarm", "report")  # letters about no single case: free text that answers them is held
 NOT_THE_CUSTOMER = ("transcript", "challenge")  # letters whose answer is meant for the desk
 
@@ -39,7 +51,7 @@ Classify = Callable[[str, str], Classification]
 
 def on_agent_mail(mail: AgentMail, book: Book, classify: Classify, desk: Desk, now: datetime) -> list[Effect]:
     """A colleague's mail that the robot gate took for a person's."""
-    if mail.released:
+    if mail.released and (mail.verified or mail.released.kind == CHALLENGE):
         return _not_again(mail, mail.released, book, now)
     if not mail.verified:
         return _unverified(mail, book, desk, now)
@@ -76,7 +88,7 @@ def _unverified(mail: AgentMail, book: Book, desk: Desk, now: datetime) -> list[
         ]
     pointless = ticket is not None and mail.reached_customer(ticket) and not mail.reading.orders
     asks = not pointless and (mail.reading.orders or mail.reading.unknown or mail.reading.text or mail.mail.attachments)
-    if asks and book.transcripts < ANSWERED_TRANSCRIPTS_PER_DAY:
+    if asks and book.asked < ASKED_PER_DAY:
         until = now + CHALLENGE_LASTS
         facts = letter_facts.challenge(mail, ticket, until, desk)
         effects += [
@@ -89,7 +101,13 @@ def _unverified(mail: AgentMail, book: Book, desk: Desk, now: datetime) -> list[
 
 def _not_again(mail: AgentMail, held: HeldMail, book: Book, now: datetime) -> list[Effect]:
     """`#enviar` or `#confirmar` for what cannot be carried out any more, or was already."""
-    why = "ya se envió antes" if held.released else "pasó el tiempo para confirmarlo: escriba el correo de nuevo"
+    why = (
+        "ya se envió antes"
+        if held.released
+        else "pasó el tiempo para confirmarlo: escriba el correo de nuevo"
+        if now > held.until
+        else f"solo {held.agent}, que lo escribió, puede darlo por bueno"
+    )
     word = "confirmar" if held.kind == CHALLENGE else "enviar"
     return _held(mail, [Said(f"#{word}", f"{why}.", ok=False)], [], mail.ticket, book, now, can_send=False)
 
@@ -101,8 +119,8 @@ def _verified(mail: AgentMail, book: Book, classify: Classify, desk: Desk, now: 
     reading, ticket = mail.reading, mail.ticket
     reached = ticket is not None and mail.reached_customer(ticket)
     takes_text = any(ordered.command.takes_text for ordered in reading.orders)
-    enclosed = tuple(range(len(mail.mail.attachments)))
-    answers = bool(reading.text or (enclosed and not reading.orders)) and not takes_text and ticket is not None
+    for_customer = mail.enclosed and (not reading.orders or mail.forced or reading.names("enviar"))
+    answers = bool(reading.text or for_customer) and not takes_text and ticket is not None
     work = Work(
         mail.proof.agent, book, desk, now, mail.received_at, ticket.reference if ticket else None, reading.text,
         mail.mail.subject, mail.mail.message_id, mail.mail.attachments, mail.forwarded, classify,
@@ -117,7 +135,7 @@ def _verified(mail: AgentMail, book: Book, classify: Classify, desk: Desk, now: 
     relayed: list[Effect] = []
     sent_to: tuple[str, ...] = ()
     if ticket and answers and not reached:
-        relayed, sent_to = _relayed(mail, work, ticket, enclosed, desk, now)
+        relayed, sent_to = _relayed(mail, work, ticket, desk, now)
     elif ticket and reached:
         relayed = _recorded_answer(mail, work, ticket, now)
     after = work.opened or (ticket.reference if ticket else None)
@@ -142,7 +160,12 @@ def _doubts(mail: AgentMail, work: Work, relays: bool, takes_text: bool, desk: D
         return _since(mail, file)
     if takes_text or reading.names("enviar"):
         return []
-    return [*reading.stray, *(_about_answer(mail, work, ticket, file, desk) if relays else ())]
+    doubts = [*reading.stray, *(_about_answer(mail, work, ticket, file, desk) if relays else ())]
+    if work.told:
+        doubts += _leaks("\n".join(work.told), mail, work, file, desk)
+    if mail.enclosed and not relays and any(ordered.command.about_case for ordered in reading.orders):
+        doubts.append("trae archivos y ningún texto: escriba la respuesta que los acompaña.")
+    return doubts
 
 
 def _misplaced(mail: AgentMail, takes_text: bool) -> list[str]:
@@ -156,16 +179,41 @@ def _misplaced(mail: AgentMail, takes_text: bool) -> list[str]:
 def _about_answer(mail: AgentMail, work: Work, ticket: Ticket, file: CaseFile, desk: Desk) -> list[str]:
     """What speaks against sending this text to this customer now."""
     doubts = []
-    if ticket.state is State.CLOSED and ticket.reference not in work.tickets:
+    if ticket.state is State.CLOSED and work.tickets.get(ticket.reference, ticket).state is State.CLOSED:
         doubts.append(f"el caso {ticket.reference} está cerrado: ponga #reabrir en la primera línea.")
     if mail.letter in NOT_THE_CUSTOMER:
         doubts.append("responde a un aviso del sistema, no al cliente.")
     if mail.named:
         named = ", ".join(mail.named)
         doubts.append(f"el asunto nombra {named}, pero usted responde un correo de {ticket.reference}.")
+    if elsewhere := [str(one) for one in mail.reading.orders if one.command.about_case and _elsewhere(one, work)]:
+        doubts.append(f"{elsewhere[0]} es de otro caso, y el texto saldría al cliente de {ticket.reference}.")
+    if machine_phrases.sounds_away(machine_phrases.opening(mail.reading.text)):
+        doubts.append("parece la respuesta automática de alguien que está ausente.")
+    if mail.reading.text in _just_sent(mail, file):
+        doubts.append("este mismo texto ya se le envió al cliente.")
     if mail.doubtful:
         doubts.append("puede haber quedado texto citado de otro correo.")
-    return [*doubts, *_since(mail, file), *_leaks(mail, work, file, desk)]
+    said = "\n".join((mail.reading.text, *(one.filename for one in mail.files())))
+    mails = [f.filename for f in mail.files() if _is_mail(f)]
+    if mails:
+        doubts.append(f"lleva adjunto otro correo: {', '.join(mails)}.")
+    return [*doubts, *_since(mail, file), *_leaks(said, mail, work, file, desk)]
+
+
+def _just_sent(mail: AgentMail, file: CaseFile) -> list[str]:
+    """What this colleague answered since the customer's last words: sent a second time, or replayed by somebody."""
+    since = takewhile(lambda words: words.direction != "in", reversed(file.words))
+    return [one.text for one in since if one.direction == "out" and one.author.address in mail.proof.agent.addresses]
+
+
+def _elsewhere(ordered: Ordered, work: Work) -> bool:
+    return ordered.case is not None and work.book.cases[ordered.case].ticket.reference != work.case
+
+
+def _is_mail(attachment: Attachment) -> bool:
+    """It may be our own letter, with its key, or anybody's: nobody looks into it."""
+    return attachment.content_type == "message/rfc822" or attachment.filename.lower().endswith((".eml", ".msg"))
 
 
 def _since(mail: AgentMail, file: CaseFile) -> list[str]:
@@ -185,12 +233,11 @@ def _since(mail: AgentMail, file: CaseFile) -> list[str]:
     return doubts
 
 
-def _leaks(mail: AgentMail, work: Work, file: CaseFile, desk: Desk) -> list[str]:
-    ticket, policy = file.ticket, desk.policy
+def _leaks(said: str, mail: AgentMail, work: Work, file: CaseFile, desk: Desk) -> list[str]:
+    ticket, policy = work.tickets.get(file.ticket.reference, file.ticket), desk.policy
     staff = {address for agent in policy.agents for address in agent.addresses}
     staff.update(*(level.addresses for level in policy.levels), policy.alarms_to, policy.reports_to)
     allowed = {ticket.customer.address, ticket.answer_to, *ticket.participants, *policy.office.addresses}
-    said = "\n".join((mail.reading.text, *(one.filename for one in mail.mail.attachments)))
     found = leak_guard.findings(
         said,
         own={ticket.reference},
@@ -209,7 +256,7 @@ def _leaks(mail: AgentMail, work: Work, file: CaseFile, desk: Desk) -> list[str]
 
 
 def _relayed(
-    mail: AgentMail, work: Work, ticket: Ticket, enclosed: tuple[int, ...], desk: Desk, now: datetime
+    mail: AgentMail, work: Work, ticket: Ticket, desk: Desk, now: datetime
 ) -> tuple[list[Effect], tuple[str, ...]]:
     """The colleague's words under their name from the office's address, to the customer and to who takes part."""
     agent, latest = mail.proof.agent, work.book.cases[ticket.reference].latest
@@ -218,12 +265,13 @@ def _relayed(
     reply_by = last_day_to_complete(ticket, desk.policy, desk.calendar)
     facts = letter_facts.answer(ticket, mail.reading.text, agent, reply_by, desk)
     customer = Address(ticket.answer_to, ticket.customer.name)
-    copies = [Address(guest) for guest in ticket.participants if guest not in (customer.address, agent.address)]
+    have_it = {customer.address, agent.address, *mail.reached}
+    copies = [Address(guest) for guest in ticket.participants if guest not in have_it]
     letters: list[Effect] = [
         QueueLetter(
             work.letter, recipient, ticket.subject, facts, None, now, ticket.reference,
             answers=_answered_id(latest), thread=latest.references if latest else (), customer_facing=True,
-            author=author, copy=recipient is not customer, words=mail.reading.text, enclosed=enclosed,
+            author=author, copy=recipient is not customer, words=mail.reading.text, enclosed=mail.enclosed,
             thread_topic=latest.thread_topic if latest else "", thread_index=latest.thread_index if latest else "",
         )
         for recipient in (customer, *copies)
@@ -286,9 +334,9 @@ def _transcript(
 ) -> list[Effect]:
     """One short letter after each mail, unless a program goes on writing."""
     loops = mail.letter in NOT_THE_CUSTOMER and not mail.reading.orders
-    if book.transcripts >= (ANSWERED_TRANSCRIPTS_PER_DAY if loops else TRANSCRIPTS_PER_DAY):
+    if book.transcripts >= TRANSCRIPTS_PER_DAY or (loops and book.asked >= ASKED_PER_DAY):
         return []
-    return [_to_agent(mail, "transcript", facts, ticket, now, about)]
+    return [_to_agent(mail, "transcript", facts, ticket, now, about or (ANSWERED if loops else ""))]
 
 
 def _to_agent(

@@ -4,12 +4,14 @@ above a forward. (One that was attached as it was is surer, and is read like any
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from pqr_mailbot.domain.casework import Forwarded
 from pqr_mailbot.domain.leak_guard import addresses_in
 from pqr_mailbot.domain.model import Address
+from pqr_mailbot.domain.reply_text import ANSWER_ABOVE
 
 _FIELD = re.compile(
     r"[>\s]*\*?(?P<name>De|From|Desde|Asunto|Subject|Assunto|Fecha|Date|Enviado(?: el)?|Enviada(?: em)?|Sent|Data"
@@ -22,15 +24,21 @@ BLOCK = 14  # lines within which the fields of a forward stand
 SEARCHED = 400  # lines of the mail that are looked at
 
 
-def inline_forward(text: str) -> Forwarded | None:
-    """The first forwarded mail in a text, or None: a sender with an address and a subject must stand close together."""
-    lines = text.split("\n")
+def inline_forward(text: str, ours: Collection[str]) -> Forwarded | None:
+    """The first forwarded mail in a text, or None: a sender with an address and a subject must stand close together.
+
+    A letter from one of `ours`, the office's addresses, that a colleague answers or passes on is none, nor is what
+    stands below it: that is the case of somebody else.
+    """
+    lines = text.partition(ANSWER_ABOVE)[0].split("\n")
     for start, line in enumerate(lines[:SEARCHED]):
         found = _FIELD.fullmatch(line)
         if found and found["name"].lower() in _SENDER and addresses_in(found["value"]):
             fields, end = _block(lines, start)
             if _SUBJECT & fields.keys():
-                return _forwarded(fields, "\n".join(lines[end:]).strip("\n"))
+                if addresses_in(found["value"]).intersection(ours):
+                    return None
+                return _forwarded(fields, _unmarked(lines[end:], line.startswith(">")))
     return None
 
 
@@ -45,6 +53,12 @@ def _block(lines: list[str], start: int) -> tuple[dict[str, str], int]:
         elif not lines[at].strip(" >\t") and _SUBJECT & fields.keys():
             break
     return fields, end
+
+
+def _unmarked(lines: list[str], marked: bool) -> str:
+    """What was forwarded, without the marks that Apple Mail sets before all of it."""
+    below = [re.sub(r"^>\s?", "", line) for line in lines] if marked else lines
+    return "\n".join(below).strip("\n")
 
 
 def _forwarded(fields: dict[str, str], text: str) -> Forwarded:

@@ -22,6 +22,7 @@ TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the wh
 ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
 SENT_SHOWN = 300  # characters of an answer in its transcript
 CASES_SHOWN = 50  # cases in a letter about many, those with the fewest days left
+REASONS_SHOWN, REASON_SHOWN = 20, 500  # why a mail is held, and characters of each
 MACHINES_SHOWN = 20  # machines' mails in a digest
 WORDS_SHOWN, QUOTE_SHOWN = 20, 2_000  # messages of a case in a lookup, and characters of each
 
@@ -215,7 +216,7 @@ def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
     """To the colleague: why nothing was sent and nothing changed."""
     return {
         **transcript(mail, (), (), (), mail.ticket.reference if mail.ticket else None, reached=False),
-        "held": list(reasons),
+        "held": [reason[:REASON_SHOWN] for reason in reasons[:REASONS_SHOWN]],
         "can_send": can_send,
         "help": False,
     }
@@ -469,6 +470,17 @@ def urgent_machine(machine: MachineMail, flags: list[str], desk: Desk) -> Facts:
         "details": [f"De: {sender or ''}", f"Asunto: {machine.mail.subject}", f"Recibido: {received:%Y-%m-%d %H:%M}"],
         "advice": "El correo está en el buzón de la oficina. Para abrir un caso, pida a sistemas que lo procese "
         "(“inbox --state set_aside” y “retry --as-person”).",
+    }
+
+
+def from_office(machine: MachineMail) -> Facts:
+    """To the colleague whose letter was answered from the office's own address."""
+    sender = machine.mail.sender.address if machine.mail.sender else ""
+    return {
+        "title": "Su respuesta no se envió",
+        "problem": f"Se respondió un correo interno desde {sender}, y así no se sabe quién escribe: no se hizo nada.",
+        "details": [f"Asunto: {machine.mail.subject}"],
+        "advice": "Responda otra vez desde su propia dirección.",
     }
 
 

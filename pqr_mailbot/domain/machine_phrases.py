@@ -447,6 +447,13 @@ def sounds_automatic(text: str, signs: Signs) -> str | None:
     return "subject and header" if signs.subject and signs.envelope and not signs.answered else None
 
 
+def sounds_away(text: str) -> bool:
+    """Could a program have written this short `opening` because somebody is away? Less than `sounds_automatic` asks:
+    enough to ask whoever wrote it, not to set a mail aside."""
+    away = _AWAY.search(_DISCLAIMER.sub("", text)[:160])
+    return away is not None and len(text) < _SHORT
+
+
 # -- the mail system ---------------------------------------------------------------------------------------------------
 
 # Alone enough, at the very beginning: nobody begins a subject so.

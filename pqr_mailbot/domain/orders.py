@@ -45,6 +45,7 @@ from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.domain.spanish import STATES, folded, long_date
 
+NAMED = 200  # characters of an order that its transcript repeats
 LONGEST_ABSENCE = timedelta(days=366)
 FORWARD_AGE = timedelta(days=30)  # a forwarded mail's own date counts as its receipt within so many days
 SUBJECT_LENGTH = 70  # characters of a phone call's first line that become its subject
@@ -75,6 +76,7 @@ class Work:
     classify: Callable[[str, str], Classification] | None = None
     answers: bool = False
     letter: str = "answer"
+    told: list[str] = field(default_factory=list)  # what orders themselves say to the customer in the agent's words
     opened: str | None = None  # the case that this mail opened
     said: list[Said] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
@@ -107,6 +109,10 @@ class Work:
         if ticket.state is State.CLOSED:
             raise Refused(f"el caso {ticket.reference} está cerrado; primero #reabrir.")
         return ticket
+
+    def answering(self, ticket: Ticket) -> bool:
+        """Does the text of this mail go to the customer of this very case?"""
+        return self.answers and ticket.reference == self.case
 
     def save(self, ticket: Ticket, event: str, detail: str = "") -> None:
         self.tickets[ticket.reference] = ticket
@@ -160,15 +166,24 @@ def carry_out(work: Work, orders: tuple[Ordered, ...]) -> bool:
     for ordered in orders:
         try:
             _goes_alone(ordered)
-            work.said.append(Said(str(ordered), DEEDS[ordered.command.name](work, ordered)))
+            work.said.append(Said(_named(ordered), DEEDS[ordered.command.name](work, ordered)))
         except Refused as refusal:
-            work.said.append(Said(str(ordered), str(refusal), ok=False))
+            work.said.append(Said(_named(ordered), str(refusal), ok=False))
     return all(said.ok for said in work.said)
 
 
+def _named(ordered: Ordered) -> str:
+    """The order as the transcript repeats it."""
+    said = str(ordered)
+    return said if len(said) <= NAMED else f"{said[:NAMED]}…"
+
+
 def _goes_alone(ordered: Ordered) -> None:
+    """No word and no case that was written is left out in silence."""
     if not ordered.command.arguments and ordered.arguments:
         raise Refused("esta orden va sola en su línea; escriba el texto debajo.")
+    if len(ordered.references) > (2 if ordered.command.names_case and ordered.command.about_case else 1):
+        raise Refused("nombra demasiados casos: escriba una línea por cada uno.")
 
 
 # -- where a case stands -------------------------------------------------------------------------------------------
@@ -176,12 +191,12 @@ def _goes_alone(ordered: Ordered) -> None:
 
 def _resolve(work: Work, ordered: Ordered) -> str:
     ticket = work.live(ordered)
-    if ticket.state is State.RESOLVED and not work.answers:
+    if ticket.state is State.RESOLVED and not work.answering(ticket):
         return f"{ticket.reference} ya estaba resuelto."
-    unanswered = not work.answers and not _answered(work.file(ordered))
+    unanswered = not work.answering(ticket) and not _answered(work.file(ordered))
     after = replace(work.move(ticket, Happening.OFFICE_RESOLVED), resolved_at=ticket.resolved_at or work.now)
     work.save(_paused_no_more(after, work), "resolved")
-    work.letter = "resolved"
+    work.letter = "resolved" if work.answering(ticket) else work.letter
     warning = " Atención: el cliente no ha recibido ninguna respuesta." if unanswered else ""
     return f"{ticket.reference} quedó resuelto.{warning}"
 
@@ -192,7 +207,7 @@ def _close(work: Work, ordered: Ordered) -> str:
         return f"{ticket.reference} ya estaba cerrado."
     after = replace(work.move(ticket, Happening.OFFICE_CLOSED), closed_at=work.now)
     work.save(_paused_no_more(after, work), "closed")
-    unanswered = not work.answers and not _answered(work.file(ordered))
+    unanswered = not work.answering(ticket) and not _answered(work.file(ordered))
     warning = " Atención: el cliente no ha recibido ninguna respuesta." if unanswered else ""
     return f"{ticket.reference} quedó cerrado.{warning}"
 
@@ -219,12 +234,12 @@ def _wait(work: Work, ordered: Ordered) -> str:
         )
     if ticket.state is State.WAITING:
         return f"{ticket.reference} ya estaba en espera del cliente."
-    if not work.answers and not _asked(work.file(ordered)):
+    if not work.answering(ticket) and not _asked(work.file(ordered)):
         raise Refused("escriba debajo qué debe enviar el cliente: sin pedírselo no se suspende el plazo.")
     today = local_day(work.now, work.desk.policy.office.timezone)
     pauses = (*ticket.pauses, Pause(today))
     work.save(replace(work.move(ticket, Happening.OFFICE_ASKED), pauses=pauses), "waiting", f"since {today}")
-    work.letter = "request_for_information"
+    work.letter = "request_for_information" if work.answering(ticket) else work.letter
     return f"{ticket.reference} queda en espera del cliente; el plazo se suspende desde hoy."
 
 
@@ -245,14 +260,14 @@ def _extend(work: Work, ordered: Ordered) -> str:
         raise Refused(f"el plazo venció el {long_date(ticket.due_on)}: ya no se puede prorrogar.")
     if not desk.calendar.is_business_day(day):
         raise Refused(f"el {long_date(day)} no es día hábil.")
+    longest = desk.calendar.term(ticket.due_on, cap).due_on
+    if day > longest:  # compared as days: counting up to the year 9999 would take seconds
+        raise Refused(f"para un caso de tipo {name} se admiten {cap} días hábiles más, hasta el {long_date(longest)}.")
     added = desk.calendar.between(ticket.due_on, day)
     if not added:
         raise Refused(f"el {long_date(day)} no es posterior al vencimiento, que es el {long_date(ticket.due_on)}.")
-    if added > cap:
-        longest = desk.calendar.term(ticket.due_on, cap).due_on
-        raise Refused(f"son {added} días hábiles más; para un caso de tipo {name} se admiten {cap}, "
-                      f"hasta el {long_date(longest)}.")  # fmt: skip
     after = _recounted(replace(ticket, extension_days=added), desk)
+    work.told.append(reason)
     work.save(after, "extended", f"{ticket.due_on} -> {after.due_on}: {reason}")
     facts = letter_facts.extension(ticket, after, reason, work.agent, desk)
     work.to_customer(after, "extension", facts, work.file(ordered).latest)
@@ -431,6 +446,8 @@ def _participants(work: Work, ordered: Ordered) -> str:
             done.append(f"{address} ya participaba")
         else:
             _outsider(work, address)
+            if work.desk.policy.is_staff(address):
+                raise Refused(f"{address} es de la oficina: su correo contaría como del cliente. Use #asignar.")
             ticket = replace(ticket, participants=(*ticket.participants, address))
             work.effects.append(AddParticipant(ticket.reference, address))
             work.save(ticket, "participant_added", address)
@@ -483,7 +500,9 @@ def _register(work: Work, ordered: Ordered) -> str:
     subject = passed.subject if passed else _first_line(text)
     received = _received(work, passed)
     found = _classified(work, subject, text)
-    owner = work.agent.address if work.desk.policy.agent_of(work.agent.address) else _next_owner(work, found.type)
+    agent = work.desk.policy.agent_of(work.agent.address)
+    able = agent is not None and customer.address not in agent.addresses  # nobody answers themselves
+    owner = work.agent.address if able else _next_owner(work, found.type, but=work.agent.address)
     opened = _new_case(work, customer, subject, found, received, owner)
     channel = "a forwarded mail" if passed else "a telephone call"
     message_id = passed.message_id if passed and passed.message_id else work.message_id
@@ -525,7 +544,7 @@ def _spam(work: Work, ordered: Ordered) -> str:
     ticket = work.ticket(ordered)
     if ticket.state is State.CLOSED:
         return f"{ticket.reference} ya estaba cerrado."
-    if work.answers:
+    if work.answering(ticket):
         raise Refused("a un correo basura no se le responde: quite el texto.")
     work.save(replace(work.move(ticket, Happening.OFFICE_CLOSED), closed_at=work.now), "spam")
     return f"{ticket.reference} quedó cerrado como correo basura; no se le escribe a nadie."
@@ -533,7 +552,7 @@ def _spam(work: Work, ordered: Ordered) -> str:
 
 def _open(work: Work, ordered: Ordered) -> str:
     number = ordered.arguments.strip().lstrip("#")
-    if not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
         raise Refused("escriba el número del correo apartado: “#abrir 123”.")
     state = work.book.inbound_states.get(int(number))
     if state not in ("set_aside", "failed"):
@@ -559,7 +578,8 @@ def _away(work: Work, ordered: Ordered) -> str:
     work.effects.append(NoteAbsence(agent.address, first, last))
     passed_on = _pass_on_urgent(work, agent) if first <= today else []
     moved_on = f" Sus casos urgentes pasaron a otro agente: {', '.join(passed_on)}." if passed_on else ""
-    return f"del {long_date(first)} al {long_date(last)} no recibe casos nuevos.{moved_on}"
+    alone = "Solo vale esta ausencia: si había otra, queda sin efecto."
+    return f"del {long_date(first)} al {long_date(last)} no recibe casos nuevos.{moved_on} {alone}"
 
 
 def _pass_on_urgent(work: Work, agent: Agent) -> list[str]:
@@ -751,9 +771,13 @@ def _person(said: str) -> Address:
 
 def _address(said: str) -> str:
     found = addresses_in(said)
-    if len(found) != 1 or not re.fullmatch(r"[^@\s]{1,64}@(?:[\w-]+\.)+[\w-]{2,}", next(iter(found))):
+    address = next(iter(found), "").strip("*`")  # bold, as text mails show it
+    if len(found) != 1 or len(address) > 254 or not _MAILBOX.fullmatch(address):
         raise Refused(f"“{said[:60]}” no es una dirección de correo.")
-    return next(iter(found))
+    return address
+
+
+_MAILBOX = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.)+[\w-]{2,63}")
 
 
 def _date_and_rest(said: str) -> tuple[date, str]:

@@ -43,8 +43,6 @@ from pqr_mailbot.domain.effects import (
 from pqr_mailbot.domain.model import Address
 from pqr_mailbot.domain.policy import Office
 
-ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
-
 
 @dataclass(frozen=True, slots=True)
 class Applying:
@@ -115,7 +113,8 @@ class Applying:
 
     def _envelope(self, effect: QueueLetter, token: str, own_id: str, enclosed: Sequence[OpenedAttachment]) -> Envelope:
         case = "" if effect.customer_facing else _case_thread(effect.reference, self._domain)
-        references = (*effect.thread, effect.answers, case, thread_id(token, self._domain))
+        thread = self._without_internal(effect.thread) if effect.customer_facing else effect.thread
+        references = (*thread, effect.answers, case, thread_id(token, self._domain))
         return Envelope(
             message_id=own_id,
             from_name=_from_name(effect, self.office),
@@ -134,23 +133,24 @@ class Applying:
             thread_index=effect.thread_index,
         )
 
+    def _without_internal(self, thread: Sequence[str]) -> list[str]:
+        """A customer who answered a letter that a colleague passed on to them names its key, which is a colleague's."""
+        known = self.store.known_ids(list(thread))
+        inner = _CASE_THREAD.format("", self._domain)
+        return [one for one in thread if not (one in known and known[one].internal) and not one.endswith(inner)]
+
     @property
     def _domain(self) -> str:
         return Address(self.office.address).domain
 
     def _enclosed(self, effect: QueueLetter) -> list[OpenedAttachment]:
-        """The attachments that go along. A small picture that only adorns the text is left out of an answer."""
+        """The attachments that go along."""
         source = effect.enclosed_from or self.inbound_id
         if not effect.enclosed or source is None:
             return []
         wanted = set(effect.enclosed)
         opened = open_attachments(self.store.inbound(source).raw)
-        chosen = [one for at, one in enumerate(opened) if at in wanted]
-        return [one for one in chosen if effect.author is None or not _adorns(one)]
-
-
-def _adorns(opened: OpenedAttachment) -> bool:
-    return opened.shown and len(opened.content) <= ADORNMENT
+        return [one for at, one in enumerate(opened) if at in wanted]
 
 
 def _from_name(effect: QueueLetter, office: Office) -> str:
@@ -160,7 +160,10 @@ def _from_name(effect: QueueLetter, office: Office) -> str:
 
 def _case_thread(reference: str | None, domain: str) -> str:
     """Internal letters about one case share this id, so that an agent's mail client shows them as one thread."""
-    return f"<{reference.lower()}.caso@{domain}>" if reference else ""
+    return f"<{_CASE_THREAD.format(reference.lower(), domain)}" if reference else ""
+
+
+_CASE_THREAD = "{}.caso@{}>"
 
 
 # -- every effect --------------------------------------------------------------------------------------------------

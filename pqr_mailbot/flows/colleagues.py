@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from pqr_mailbot.adapters import mime_parser
+from pqr_mailbot.adapters.mime_parser import OpenedAttachment, open_attachments
 from pqr_mailbot.adapters.sqlite_cases import Cases
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store
 from pqr_mailbot.domain import decide_agent
@@ -25,11 +26,13 @@ from pqr_mailbot.domain.model import Mail, Ticket
 from pqr_mailbot.domain.orders import Work, carry_out, pass_on_urgent
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.domain.reply_text import split
+from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.signature import without_signature
 from pqr_mailbot.domain.situation import Desk
 
 DAY = timedelta(days=1)
+ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
+_SIGNATURES = frozenset({"pkcs7-signature", "pgp-signature", "pgp-keys"})  # they name the colleague's own address
 ADMIN = Agent("admin", "Administración")  # who orders from the command line
 
 
@@ -39,6 +42,7 @@ class Arrived:
 
     inbound: Inbound
     mail: Mail
+    parts: Parts
     identity: Identity
     found: Sequence[Clue]
     checked: Authentication
@@ -64,16 +68,21 @@ class Colleagues:
     def decide(self, arrived: Arrived, now: datetime) -> list[Decided] | None:
         """None: not written as a colleague. Else what is to be done; for the mail at hand last."""
         mail = self._read(arrived)
-        if mail is None:
-            return None
+        return self._decided(mail, now) if mail else None
+
+    def _decided(self, mail: AgentMail, now: datetime) -> list[Decided]:
+        """A mail that was held and is carried out now may itself be the word for an earlier one."""
         waiting = self._held(mail)
-        if waiting and decide_agent.releases(mail, waiting, now):
-            inner = self._read(self.arrive(waiting.inbound_id))
-            assert inner is not None  # it was a colleague's when it was held
+        released = waiting is not None and decide_agent.releases(mail, waiting, now)
+        # Whoever is no colleague any more, or has become the customer, carries nothing out.
+        inner = self._read(self.arrive(waiting.inbound_id)) if waiting and released else None
+        if waiting and inner:
             forced, confirmed = waiting.kind == HELD, waiting.kind == CHALLENGE
             carried = replace(inner, forced=forced, confirmed=confirmed, seen=mail.seen if forced else inner.seen)
+            *others, own = self._decided(carried, now)
             return [
-                Decided(inner.inbound_id, [ReleaseMail(inner.inbound_id), *self._effects(carried, now)]),
+                *others,
+                Decided(own.inbound_id, [ReleaseMail(inner.inbound_id), *own.effects]),
                 Decided(mail.inbound_id, [decide_agent.spoke_for(mail, waiting)]),
             ]
         if waiting and self._speaks_for(mail, waiting):
@@ -104,7 +113,7 @@ class Colleagues:
         proof = prove(mail, identity.author, arrived.found, arrived.checked, policy)
         if proof is None:
             return None
-        parts = split(mail.text)
+        parts = arrived.parts
         text = without_signature(parts.new, proof.agent.name, proof.agent.addresses)
         reading = read(text, policy.reference_prefix)
         if identity.trust == "newcomer" and not reading.orders:
@@ -115,30 +124,34 @@ class Colleagues:
             mail, arrived.inbound.id, arrived.inbound.received_at, proof, reading, ticket,
             about=clue.about if clue else "", letter=clue.letter if clue else "", seen=clue.seen if clue else None,
             named=tuple(sorted(named - {ticket.reference})) if ticket else (),
-            doubtful=getattr(parts, "doubtful", False),
+            doubtful=parts.doubtful,
             forwarded=self._forwarded(arrived.inbound, mail) if reading.names("registrar") else None,
+            enclosed=_files(arrived.inbound, mail),
         )  # fmt: skip
 
     def _forwarded(self, inbound: Inbound, mail: Mail) -> Forwarded | None:
-        """The customer's mail that came along: attached as it was, else quoted below."""
-        for opened in mime_parser.open_attachments(inbound.raw):
+        """The customer's mail that came along: attached as it was, else quoted below. A letter of ours is none."""
+        ours = self.desk.policy.office.addresses
+        for opened in open_attachments(inbound.raw):
             if opened.attachment.content_type == "message/rfc822":
                 inner = mime_parser.parse(opened.content)
-                if inner.sender:
+                if inner.sender and inner.sender.address not in ours:
                     text = inner.text.strip("\n")
                     return Forwarded(inner.sender, inner.subject, text, inner.sent_at, inner.message_id)
-        return inline_forward(mail.text)
+        return inline_forward(mail.text, ours)
 
     # -- what the store knows of it --------------------------------------------------------------------------------
 
     def _book(self, mail: AgentMail, now: datetime) -> Book:
         reading = mail.reading
         names = [mail.ticket.reference] if mail.ticket else []
-        said = addresses_in("\n".join((reading.text, *(one.filename for one in mail.mail.attachments))))
+        said = addresses_in("\n".join((reading.text, *map(str, reading.orders), *(f.filename for f in mail.files()))))
+        transcripts, asked = Cases(self.store).transcripts_to(mail.proof.agent.address, now - DAY)
         return replace(
             self._book_of(mail.proof.agent, reading, names, mail.received_at, now),
             customers=Cases(self.store).customers_among(said),
-            transcripts=Cases(self.store).transcripts_to(mail.proof.agent.address, now - DAY),
+            transcripts=transcripts,
+            asked=asked,
         )
 
     def _book_of(
@@ -209,6 +222,20 @@ class Colleagues:
         done = carry_out(work, reading.orders)
         sections = decide_agent.sections(reading.orders, work, book, self.desk, now) if done else []
         return work.said, sections, work.results() if done else []
+
+
+def _files(inbound: Inbound, mail: Mail) -> tuple[int, ...]:
+    """Which attachments are files: not logos and what counts readers, nor the signature of the colleague's program."""
+    opened = open_attachments(inbound.raw) if mail.attachments else ()
+    return tuple(at for at, one in enumerate(opened) if not _adorns(one) and not _signs(one))
+
+
+def _adorns(opened: OpenedAttachment) -> bool:
+    return opened.shown and len(opened.content) <= ADORNMENT
+
+
+def _signs(opened: OpenedAttachment) -> bool:
+    return opened.attachment.content_type.removeprefix("application/x-").removeprefix("application/") in _SIGNATURES
 
 
 def _is_number(text: str) -> bool:

@@ -27,9 +27,9 @@ from pqr_mailbot.domain.classify import Lexicon, classify
 from pqr_mailbot.domain.effects import Effect
 from pqr_mailbot.domain.identify import Clue, Identity, clues, identify, thread_ids
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
-from pqr_mailbot.domain.model import Mail, Ticket, Verdict
+from pqr_mailbot.domain.model import Classification, Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.domain.reply_text import split
+from pqr_mailbot.domain.reply_text import Parts, split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
 from pqr_mailbot.flows.apply import Applying
@@ -117,26 +117,31 @@ class Handler:
             return decide.on_rescan(), {}
         identity, found_clues = self._identify(mail, token) if mail.sender else (None, [])
         parts = split(mail.text)
-        passed_on = is_forward(plain_subject(mail.subject))  # then what is quoted may be the whole matter
-        found = classify(mail.subject, mail.text if passed_on else parts.new, self.lexicon)
         if screening.verdict is not Verdict.PERSON or identity is None:
-            told = self.store.mails_told_of("alarm", decide.MACHINE, now - DAY)
-            machine = MachineMail(mail, inbound.received_at, screening, identity, found.urgency, told)
+            about = decide.OFFICE if screening.check == decide.OFFICE else decide.MACHINE
+            told = self.store.mails_told_of("alarm", about, now - DAY)
+            urgency = self._classified(mail, parts).urgency
+            machine = MachineMail(mail, inbound.received_at, screening, identity, urgency, told)
             if screening.verdict is Verdict.BOUNCE and (hits := self._hits(inbound, mail)):
                 return decide.on_bounce(machine, hits, self._owners(hits), self.desk, now), {}
             return decide.on_machine(machine, self.desk, now), {}
         checked = authentication(mail, self.desk.policy.trusted_authserv_ids)
-        arrived = Arrived(inbound, mail, identity, found_clues, checked)
+        arrived = Arrived(inbound, mail, parts, identity, found_clues, checked)
         if (decided := self.colleagues().decide(arrived, now)) is not None:
             *others, mine = decided
             for other in others:
                 self.applying(now, other.inbound_id).all(other.effects)
             return mine.effects, {}
+        found = self._classified(mail, parts)
         occasion = Occasion(mail, inbound.received_at, parts, identity, found, checked)
         trail: dict[str, object] = {
             "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
         }
         return decide.on_mail(occasion, self._situation(occasion, now), self.desk, now), trail
+
+    def _classified(self, mail: Mail, parts: Parts) -> Classification:
+        passed_on = is_forward(plain_subject(mail.subject))  # then what is quoted may be the whole matter
+        return classify(mail.subject, mail.text if passed_on else parts.new, self.lexicon)
 
     def _screen(self, inbound: Inbound, mail: Mail) -> Screening:
         if inbound.as_person and mail.sender and mail.sender.address not in self.desk.policy.office.addresses:
@@ -164,7 +169,8 @@ class Handler:
         inbound = self.store.inbound(inbound_id)
         mail, token = _without_token(mime_parser.parse(inbound.raw, inbound.complete))
         identity, found = self._identify(mail, token)
-        return Arrived(inbound, mail, identity, found, authentication(mail, self.desk.policy.trusted_authserv_ids))
+        checked = authentication(mail, self.desk.policy.trusted_authserv_ids)
+        return Arrived(inbound, mail, split(mail.text), identity, found, checked)
 
     def _identify(self, mail: Mail, token: str | None) -> tuple[Identity, list[Clue]]:
         button = message_id(token, "boton.invalid") if token else None
