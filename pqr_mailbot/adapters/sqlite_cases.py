@@ -12,6 +12,7 @@ from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.letter_mail import own_words
 from pqr_mailbot.adapters.sqlite_store import Store, instant, stamp
 from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Words
+from pqr_mailbot.domain.letter_facts import history
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 
 WORDS = 200  # messages of a case that are looked at, the latest
@@ -39,6 +40,7 @@ class Cases:
             internal=self._internal(names),
             acknowledgement=self._acknowledgement(ticket.reference),
             earlier=self.store.earlier_tickets(ticket.customer.address, ticket.reference),
+            history=history(self.store.conversation_brief(ticket.reference), ticket.customer.address),
             related=self._related(ticket.reference),
         )
 

@@ -15,7 +15,7 @@ from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.situation import Desk, Earlier, MachineMail, Occasion, Situation
-from pqr_mailbot.domain.spanish import STATES, long_date
+from pqr_mailbot.domain.spanish import LETTERS, STATES, flag, long_date
 
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
 ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
@@ -99,13 +99,13 @@ def told_again(file: CaseFile, event: str, note: str, desk: Desk) -> Told:
 def notification(case: Ticket | OpenTicket, told: Told, desk: Desk, now: datetime) -> dict[str, object]:
     """What the customer wrote and what we know, for whoever answers."""
     zone, classification, enclosed = desk.policy.office.timezone, case.classification, set(told.enclosed)
-    received = told.at.astimezone(zone)
+    written = told.at.astimezone(zone)
     return {
         **_case(case, desk),
         "event": told.event,
         "note": told.note,
-        "received_on": received.date(),
-        "received_hour": received.strftime("%H:%M"),
+        "written_on": None if told.at == case.opened_at else written.date(),
+        "written_hour": written.strftime("%H:%M"),
         "customer_name": case.customer.name,
         "customer_address": case.customer.address,
         "writer": "" if told.author.address == case.customer.address else told.author.address,
@@ -119,7 +119,7 @@ def notification(case: Ticket | OpenTicket, told: Told, desk: Desk, now: datetim
         "confidence": round(classification.confidence * 100),
         "evidence": list(dict.fromkeys(e.words for e in classification.evidence if e.type == classification.type)),
         "urgent": case.urgent if isinstance(case, Ticket) else classification.urgent,
-        "urgency": list(classification.urgency),
+        "urgency": list(map(flag, classification.urgency)),
         "days_left": desk.calendar.days_left(local_day(now, zone), case.due_on),
         "earlier": [
             {
@@ -175,7 +175,7 @@ def merged(ticket: Ticket, into: Ticket) -> Facts:
     return {
         "reference": ticket.reference,
         "into": into.reference,
-        "subject": ticket.subject,
+        "subject": into.subject,
         "customer_name": ticket.customer.name,
         "due_on": into.due_on,
     }
@@ -203,6 +203,7 @@ def transcript(
         "sent_text": mail.reading.text[:SENT_SHOWN] if sent_to else "",
         "held": [],
         "can_send": False,
+        "again": False,
         "sections": [dict(section) for section in sections],
         "help": mail.reading.names("ayuda"),
         "orders": shown(),
@@ -215,6 +216,7 @@ def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
         **transcript(mail, (), (), (), mail.ticket.reference if mail.ticket else None, reached=False),
         "held": list(reasons),
         "can_send": can_send,
+        "again": bool(mail.ticket) and not can_send and mail.released is None,
         "help": False,
     }
 
@@ -222,9 +224,9 @@ def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
 def challenge(mail: AgentMail, ticket: Ticket | None, until: datetime, desk: Desk) -> Facts:
     """To the registered address: did you write this?"""
     zone = desk.policy.office.timezone
-    would = [f"hacer {ordered}" for ordered in mail.reading.orders]
+    would = [f"se cumple la orden {ordered}" for ordered in mail.reading.orders]
     if mail.reading.text and ticket and not any(ordered.command.takes_text for ordered in mail.reading.orders):
-        would.append(f"enviar el texto del correo a {ticket.answer_to}")
+        would.append(f"el texto del correo sale para {ticket.answer_to}")
     received = mail.received_at.astimezone(zone)
     return {
         "reference": ticket.reference if ticket else "",
@@ -232,7 +234,7 @@ def challenge(mail: AgentMail, ticket: Ticket | None, until: datetime, desk: Des
         "subject": mail.mail.subject,
         "received_on": received.date(),
         "received_hour": received.strftime("%H:%M"),
-        "would": would or ["dejar el correo en el caso"],
+        "would": would or ["el correo queda en el caso"],
         "expires_on": local_day(until, zone),
     }
 
@@ -297,10 +299,21 @@ def case_sections(file: CaseFile, desk: Desk, now: datetime) -> list[dict[str, o
     sections: list[dict[str, object]] = [_section(ticket.reference, rows=rows)]
     for words in file.words[-WORDS_SHOWN:]:
         at = words.at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
-        kind_of = {"in": "escribió", "out": "se le escribió al cliente:", "note": "nota interna de"}[words.direction]
-        title = f"{at} · {words.author} escribió" if words.direction == "in" else f"{at} · {kind_of} {words.author}"
-        sections.append(_section(title, quote=words.text[:QUOTE_SHOWN]))
+        if named := LETTERS.get(words.letter or ""):
+            sections.append(_section(f"{at} · {named} al cliente"))
+            continue
+        did = {"in": "escribió", "out": "respondió", "note": "anotó"}[words.direction]
+        sections.append(_section(f"{at} · {words.author} {did}", quote=words.text[:QUOTE_SHOWN]))
     return sections
+
+
+def history(brief: Sequence[tuple[datetime, str, str, str | None]], customer: str) -> tuple[tuple[datetime, str], ...]:
+    """A conversation in brief, from when, direction, author and letter of each message."""
+    did = {"in": "escribió", "out": "respondió", "note": "nota de"}
+    return tuple(
+        (at, f"{LETTERS[letter]} a {customer}" if letter and letter in LETTERS else f"{did[direction]} {author}")
+        for at, direction, author, letter in brief
+    )
 
 
 def found_section(title: str, found: Sequence[Found], desk: Desk, now: datetime) -> dict[str, object]:
