@@ -292,7 +292,7 @@ def case_sections(file: CaseFile, desk: Desk, now: datetime) -> list[dict[str, o
         ["Estado", STATES[ticket.state]],
         ["Tipo", kind.name if kind else ticket.classification.type],
         ["A cargo", ticket.owner or "nadie"],
-        ["Vence", f"{long_date(ticket.due_on)} ({_left(left)})"],
+        ["Vence", f"{long_date(ticket.due_on)}{_left(left, ticket.state)}"],
         ["Enlazado con", ", ".join(file.related)],
         ["Sigue en", ticket.merged_into or ""],
     ]
@@ -321,7 +321,7 @@ def found_section(title: str, found: Sequence[Found], desk: Desk, now: datetime)
     today = local_day(now, desk.policy.office.timezone)
     lines = [
         f"{one.reference} · {one.subject or '(sin asunto)'} · {one.customer} · {STATES[one.state]} · vence el "
-        f"{long_date(one.due_on, weekday=False)} ({_left(desk.calendar.days_left(today, one.due_on))})"
+        f"{long_date(one.due_on, weekday=False)}{_left(desk.calendar.days_left(today, one.due_on), one.state)}"
         + (" · URGENTE" if one.urgent else "")
         + (f" · {one.snippet}" if one.snippet else "")
         for one in found
@@ -335,14 +335,14 @@ def _section(
     return {"title": title, "rows": [list(row) for row in rows], "lines": list(lines), "quote": quote}
 
 
-def _left(days: int) -> str:
+def _left(days: int, state: State) -> str:
+    """How a date of a case stands today, in brackets; nothing for a case that is over."""
+    if state in (State.RESOLVED, State.CLOSED):
+        return ""
+    counted = f"{abs(days)} {'día hábil' if abs(days) == 1 else 'días hábiles'}"
     if days < 0:
-        return f"vencido hace {-days} {'día hábil' if days == -1 else 'días hábiles'}"
-    return (
-        "hoy"
-        if days == 0
-        else f"{'queda' if days == 1 else 'quedan'} {days} {'día hábil' if days == 1 else 'días hábiles'}"
-    )
+        return f" (vencido hace {counted})"
+    return f" ({'queda' if days == 1 else 'quedan'} {counted})" if days else " (hoy)"
 
 
 # -- strangers, machines, alarms -----------------------------------------------------------------------------------

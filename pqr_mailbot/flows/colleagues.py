@@ -206,6 +206,8 @@ class Colleagues:
         work.case = book.cases[reference].ticket.reference
         if reading.unknown or not reading.orders:
             return [Said(line, problem, ok=False) for problem in reading.unknown or ("falta la orden.",)], [], []
+        if reading.text and not any(ordered.command.takes_text for ordered in reading.orders):
+            return [Said(f"“{reading.text[:40]}”", "no se le escribe al cliente desde aquí.", ok=False)], [], []
         done = carry_out(work, reading.orders)
         sections = decide_agent.sections(reading.orders, work, book, self.desk, now) if done else []
         return work.said, sections, work.results() if done else []
