@@ -151,3 +151,14 @@ def test_no_letter_but_the_page_of_orders_calls_itself_that_page(bench: Bench) -
 )
 def test_who_signs_with_a_first_name_signs_once(text: str, kept: str) -> None:
     assert without_signature(text, ANA.name, ANA.addresses) == kept
+
+
+@pytest.mark.parametrize("order", ["#nota", "#registrar marta@correo.test Marta León"])
+def test_an_order_within_the_text_of_an_order_is_not_swallowed(bench: Bench, order: str) -> None:
+    """What looks like an order and was not taken as one holds the mail; `#enviar` lets it pass as words."""
+    told = writes(bench, "Exijo mi dinero.")
+    held = answers(bench, told, f"{order}\nLlamó molesta.\n#urgente")
+    assert "parece una orden" in flat(held)
+    assert len(bench.tickets()) == 1 and [row["direction"] for row in bench.messages(ONE)] == ["in", "out"]
+    answers(bench, held, "#enviar")
+    assert (len(bench.tickets()), len(bench.messages(ONE))) in ((1, 3), (2, 2))

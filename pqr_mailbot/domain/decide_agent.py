@@ -135,11 +135,11 @@ def _doubts(mail: AgentMail, work: Work, relays: bool, takes_text: bool, desk: D
     """Why a mail is held although every order could be done; Spanish. `#enviar` overrules what a person may judge."""
     reading, ticket = mail.reading, mail.ticket
     if ticket is None or mail.letter in MANY_CASES:
-        return _misplaced(mail, takes_text)
+        return [*(reading.stray if takes_text else ()), *_misplaced(mail, takes_text)]
     file = work.book.cases[ticket.reference]
     if mail.forced:
-        return _since(mail, file)
-    if takes_text or reading.names("enviar"):
+        return [] if takes_text else _since(mail, file)
+    if reading.names("enviar"):
         return []
     return [*reading.stray, *(_about_answer(mail, work, ticket, file, desk) if relays else ())]
 
