@@ -42,11 +42,8 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 # "key=value" speaks of that value only. The version that brings a feature deletes its rows.
 NOT_YET = (
     "imap.auth=oauth2",
-    "imap.exchange_internal_is_authenticated",
     "smtp.auth=oauth2",
     "oauth2",
-    "calendar.office_hours",
-    "calendar.closures",
     "reminders",
     "admin.alarm_command",
     "report.send_to",

@@ -162,3 +162,11 @@ def test_an_order_within_the_text_of_an_order_is_not_swallowed(bench: Bench, ord
     assert len(bench.tickets()) == 1 and [row["direction"] for row in bench.messages(ONE)] == ["in", "out"]
     answers(bench, held, "#enviar")
     assert (len(bench.tickets()), len(bench.messages(ONE))) in ((1, 3), (2, 2))
+
+
+def test_an_answer_without_a_word_is_told_so(bench: Bench) -> None:
+    """The send button pressed too early, or a picture that only adorns."""
+    shown = flat(answers(bench, writes(bench, "Exijo mi dinero."), ""))
+    assert f"Su correo sobre el caso {ONE}" in shown
+    assert "no trae texto ni órdenes: no se envió nada" in shown
+    assert bench.letters("answer") == []
