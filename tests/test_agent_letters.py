@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from email.message import EmailMessage
+from email.policy import SMTP
 from html import unescape
 from itertools import count
 from pathlib import Path
@@ -170,3 +172,24 @@ def test_an_answer_without_a_word_is_told_so(bench: Bench) -> None:
     assert f"Su correo sobre el caso {ONE}" in shown
     assert "no trae texto ni órdenes: no se envió nada" in shown
     assert bench.letters("answer") == []
+
+
+def test_a_logo_is_no_answer(bench: Bench) -> None:
+    """Sent too early, below it the signature that the mail program adds, with its picture."""
+    told = writes(bench, "Exijo mi dinero.")
+    mail = EmailMessage(policy=SMTP)
+    mail["From"], mail["To"], mail["Subject"] = "Ana Ruiz <ana@lohas.test>", "info@lohas.test", told.mail["Subject"]
+    mail["Message-ID"], mail["In-Reply-To"] = "<vacio@lohas.test>", told.mail["Message-ID"]
+    mail.set_content("Ana Ruiz\nServicio al cliente")
+    mail.add_alternative("<p>Ana Ruiz<br>Servicio al cliente<br><img src='cid:logo'></p>", subtype="html")
+    mail.get_payload()[1].add_related(b"\x89PNG" + b"x" * 5000, "image", "png", cid="<logo>")  # type: ignore[union-attr, index]
+    bench.take(mail.as_bytes())
+    assert bench.letters("answer") == []
+    assert bench.tickets()[0]["first_answered_at"] is None
+    assert "no trae texto ni órdenes" in flat(bench.letters("transcript")[-1])
+
+
+def test_what_went_along_is_named_in_the_transcript(bench: Bench) -> None:
+    told = writes(bench, "Exijo mi dinero.")
+    assert "Con su texto salieron: guia.jpg" in flat(answers(bench, told, "Va la guía.", ("guia.jpg",)))
+    assert "salieron" not in flat(answers(bench, told, "#ver"))

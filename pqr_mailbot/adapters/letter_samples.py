@@ -146,6 +146,7 @@ _LETTERS: Mapping[str, Facts] = {
         ],
         "sent_to": ["clara@correo.example"],
         "sent_text": "Buenos días, doña Clara:\n\nLe devolvemos el dinero de las dos bolsas: 84.000 pesos.",
+        "sent_files": ["guía de devolución.pdf"],
         "held": ["El cliente volvió a escribir hoy a las 11:05: «ya no quiero el dinero»."],
         "can_send": True,
         "again": False,

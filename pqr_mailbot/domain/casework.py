@@ -164,6 +164,7 @@ class AgentMail:
     letter: str = ""  # which letter it answers
     seen: int | None = None
     named: tuple[str, ...] = ()  # cases that the subject names and the letter answered is not about
+    enclosed: tuple[int, ...] = ()  # its attachments that are files, not the logo of a signature
     doubtful: bool = False  # something quoted may be left in its text
     forwarded: Forwarded | None = None
     released: HeldMail | None = None  # the mail that this one speaks for

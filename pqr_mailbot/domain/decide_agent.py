@@ -74,7 +74,7 @@ def _unverified(mail: AgentMail, book: Book, desk: Desk, now: datetime) -> list[
             NoteEvent(ticket.reference, agent.address, "unverified", missing),
         ]
     pointless = ticket is not None and mail.reached_customer(ticket) and not mail.reading.orders
-    asks = not pointless and (mail.reading.orders or mail.reading.unknown or mail.reading.text or mail.mail.attachments)
+    asks = not pointless and (mail.reading.orders or mail.reading.unknown or mail.reading.text or mail.enclosed)
     if asks and book.transcripts < ANSWERED_TRANSCRIPTS_PER_DAY:
         until = now + CHALLENGE_LASTS
         facts = letter_facts.challenge(mail, ticket, until, desk)
@@ -100,7 +100,7 @@ def _verified(mail: AgentMail, book: Book, classify: Classify, desk: Desk, now: 
     reading, ticket = mail.reading, mail.ticket
     reached = ticket is not None and mail.reached_customer(ticket)
     takes_text = any(ordered.command.takes_text for ordered in reading.orders)
-    enclosed = tuple(range(len(mail.mail.attachments)))
+    enclosed = mail.enclosed
     answers = bool(reading.text or (enclosed and not reading.orders)) and not takes_text and ticket is not None
     work = Work(
         mail.proof.agent, book, desk, now, mail.received_at, ticket.reference if ticket else None, reading.text,

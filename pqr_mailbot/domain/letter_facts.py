@@ -201,6 +201,7 @@ def transcript(
         "lines": lines,
         "sent_to": list(sent_to),
         "sent_text": mail.reading.text[:SENT_SHOWN] if sent_to else "",
+        "sent_files": [a.filename for at, a in enumerate(mail.mail.attachments) if sent_to and at in mail.enclosed],
         "held": [],
         "can_send": False,
         "again": False,

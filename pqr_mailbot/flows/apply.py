@@ -39,8 +39,6 @@ from pqr_mailbot.domain.effects import (
 from pqr_mailbot.domain.model import Address
 from pqr_mailbot.domain.policy import Office
 
-ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
-
 
 @dataclass(frozen=True, slots=True)
 class Applying:
@@ -142,11 +140,7 @@ class Applying:
         wanted = set(effect.enclosed)
         opened = open_attachments(self.store.inbound(source).raw)
         chosen = [one for at, one in enumerate(opened) if at in wanted]
-        return [one for one in chosen if effect.author is None or not _adorns(one)]
-
-
-def _adorns(opened: OpenedAttachment) -> bool:
-    return opened.shown and len(opened.content) <= ADORNMENT
+        return [one for one in chosen if effect.author is None or not one.adorns]
 
 
 def _from_name(effect: QueueLetter, office: Office) -> str:

@@ -115,6 +115,7 @@ class Colleagues:
             mail, arrived.inbound.id, arrived.inbound.received_at, proof, reading, ticket,
             about=clue.about if clue else "", letter=clue.letter if clue else "", seen=clue.seen if clue else None,
             named=tuple(sorted(named - {ticket.reference})) if ticket else (),
+            enclosed=_files(arrived) if mail.attachments else (),
             doubtful=getattr(parts, "doubtful", False),
             forwarded=self._forwarded(arrived.inbound, mail) if reading.names("registrar") else None,
         )  # fmt: skip
@@ -211,6 +212,12 @@ class Colleagues:
         done = carry_out(work, reading.orders)
         sections = decide_agent.sections(reading.orders, work, book, self.desk, now) if done else []
         return work.said, sections, work.results() if done else []
+
+
+def _files(arrived: Arrived) -> tuple[int, ...]:
+    """The attachments that are more than the logo of a signature."""
+    opened = mime_parser.open_attachments(arrived.inbound.raw)
+    return tuple(at for at, one in enumerate(opened) if not one.adorns)
 
 
 def _is_number(text: str) -> bool:
