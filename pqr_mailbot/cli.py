@@ -33,6 +33,7 @@ from pqr_mailbot.check import findings
 from pqr_mailbot.daemon import Daemon, utc_now
 from pqr_mailbot.domain.business_days import BusinessCalendar, local_day
 from pqr_mailbot.domain.classify import classify as classify_text
+from pqr_mailbot.domain.commands import shown
 from pqr_mailbot.domain.model import State
 from pqr_mailbot.domain.policy import TicketType
 from pqr_mailbot.domain.reference import find_references
@@ -286,27 +287,31 @@ def order(office: Office, reference: str, command: str) -> None:
     settings = office.settings()
     found = find_one(reference, settings.reference.prefix)
     now = utc_now()
-    with _writing(settings) as store:
+    with _writing(office) as store:
         handler = wiring.handler_of(settings, store)
         said, sections, effects = handler.colleagues().order(found, command, now)
         handler.applying(now).all(effects)
     if refused := [line for line in said if not line.ok]:
         raise click.ClickException("; ".join(f"{line.order}: {line.said.rstrip('.')}" for line in refused))
     click.echo(plain.orders([line.said for line in said], sections, _width()))
+    if any(line.order == "#ayuda" for line in said):
+        click.echo("\n" + plain.help_page(shown()))
 
 
 @pqr_mailbot.command("rotate-key")
 @office
 def rotate_key(office: Office) -> None:
     """Sign letters with a new key from now on; answers to earlier letters still count."""
-    with _writing(office.settings()) as store:
+    with _writing(office) as store:
         store.rotate_key()
-    click.echo("letters are signed with a new key; restart the daemon for it to take effect")
+    click.echo("letters are signed with a new key from now on")
 
 
 @contextmanager
-def _writing(settings: config.Settings) -> Iterator[Store]:
+def _writing(office: Office) -> Iterator[Store]:
     """The store beside a running daemon, in one transaction."""
+    with office.views() as (_, settings):
+        pass  # whoever only reads knows best what is wrong with a store that cannot be used
     store = Store.attach(settings.store.path)
     try:
         with store.transaction():
@@ -340,10 +345,10 @@ def retry(office: Office, inbound_id: int | None, everything: bool, as_person: b
     """Handle failed mails again, or a set-aside one as a person's."""
     if (inbound_id is None) is not everything:
         raise click.UsageError("expected the ID of a mail (see `inbox`), or --all")
-    with office.views() as (views, settings):
+    with office.views() as (views, _):
         ids = [row["id"] for row in views.inbox("failed")] if inbound_id is None else [inbound_id]
         state = views.inbound_state(inbound_id) if inbound_id else None
-    with _writing(settings) as store:
+    with _writing(office) as store:
         count = sum(store.retry(one, as_person) for one in ids)
     if inbound_id and not count:
         hint = "; a machine's mail is handled with --as-person" if state == "set_aside" else ""

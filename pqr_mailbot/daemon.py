@@ -64,10 +64,8 @@ class Daemon:
         self.books = Books(lambda: Store.open(settings.store.path, clock()))
         self._resources.callback(self.books.close)
         self.books.do_now(self._recover)
-        signer, suspects = self.books.do_now(lambda store: (store.signer(), store.last_inbound_id()))
-        self._handler = partial(
-            Handler, desk=desk, lexicon=lexicon, letters=letters, signer=signer, suspects_until=suspects
-        )
+        suspects = self.books.do_now(lambda store: store.last_inbound_id())
+        self._wired = partial(Handler, desk=desk, lexicon=lexicon, letters=letters, suspects_until=suspects)
         if moved := self.books.do_now(lambda store: ClockRound(self._handler(store)).adopt_rules(clock())):
             log.warning("%d deadlines moved: the calendar or the terms have changed", moved)
         self.receiver = Receiver(
@@ -141,6 +139,10 @@ class Daemon:
         """One batch; False when no mail waits. Raises StoreProblem when the store's file is no longer ours."""
         store.must_be_in_place()
         return self._handler(store).round(self._clock) > 0
+
+    def _handler(self, store: Store) -> Handler:
+        """With the keys of this moment: an admin may have made a new one."""
+        return self._wired(store, signer=store.signer())
 
     def _clock_round(self, store: Store) -> bool:
         """What is due by itself; True when there was something."""

@@ -234,6 +234,13 @@ def orders(said: Sequence[str], sections: Sequence[Row], width: int) -> str:
     return "\n".join(lines)
 
 
+def help_page(commands: Sequence[Row]) -> str:
+    """The table of orders: what is typed, and what it does."""
+    typed = [f"{row['order']} {row['arguments']}".rstrip() for row in commands]
+    width = max(map(columns, typed))
+    return "\n".join(f"  {said:{width}}{GAP}{row['help']}" for said, row in zip(typed, commands, strict=True))
+
+
 def search(rows: Sequence[Row], width: int) -> str:
     if not rows:
         return "nothing found; every word must stand in the mail"

@@ -579,6 +579,14 @@ def test_keys_without_effect_are_those_the_file_has() -> None:
     assert config.keys_without_effect(valid(("imap.auth", "oauth2"), ("oauth2", oauth2))) == ["imap.auth", "oauth2"]
 
 
+def test_keys_that_rule_digests_and_trust_are_not_among_them() -> None:
+    """They are read where mornings are told from nights, and where a colleague's mail is believed or asked about."""
+    closures = [{"date": "2026-12-24", "name": "Cierre"}]
+    s = valid(("calendar.office_hours", "07:00-16:00"), ("calendar.closures", closures))
+    assert config.keys_without_effect(s) == []
+    assert config.keys_without_effect(valid(("imap.exchange_internal_is_authenticated", True))) == []
+
+
 def test_every_key_without_effect_exists() -> None:
     assert {entry.partition("=")[0] for entry in config.NOT_YET} <= set(every_key(Settings))
 

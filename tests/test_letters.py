@@ -236,7 +236,7 @@ def head(raw: bytes) -> bytes:
         (SCRIPT, {}, "#asignar PERSONA pasa el caso a otra persona (#asignar luz)"),
         ("challenge", {}, "Ana Ruiz: llegó un correo a su nombre que no pudimos comprobar. No se hizo nada con él."),
         ("challenge", {"agent_name": ""}, "Llegó un correo a su nombre"),
-        ("challenge", {}, "El caso quedaría resuelto."),
+        ("challenge", {}, "se cumple la orden #resolver"),
         ("challenge", {}, "responda este correo con #confirmar en la primera línea, a más tardar el jueves 4 de junio"),
         ("challenge", {}, "Si no lo escribió, no haga nada y avise"),
         ("digest", {}, "VENCIDO hace 2 días hábiles · PQR-2026-000098 · Factura"),
@@ -531,7 +531,7 @@ def test_buttons_carry_the_letters_own_token_and_one_order() -> None:
     buttons = {
         NOTE: (
             f"[{REF}] Café vencido en el último pedido",
-            ["#resolver", "#nota", "#esperar", "#escalar MOTIVO", "#ayuda"],
+            ["#resolver", "#nota", "#esperar", "#escalar ", "#ayuda"],
         ),
         REMIND: (
             f"[{REF}] Café vencido en el último pedido",

@@ -71,6 +71,8 @@ _HANDED_OVER: Facts = {
     "customer_address": "clara@correo.example",
     "answer_to": "clara@correo.example",
     "writer": "",
+    "written_on": date(2026, 6, 3),
+    "written_hour": "08:10",
     "text": "Buenos días:\n\nEl café que compré llegó vencido. Exijo que me devuelvan el dinero.\n\nClara Gómez",
     "attachments": [
         {"filename": "bolsa.jpg", "content_type": "image/jpeg", "size": 245_310, "enclosed": True},
@@ -164,8 +166,10 @@ _LETTERS: Mapping[str, Facts] = {
         ],
         "sent_to": ["clara@correo.example"],
         "sent_text": "Buenos días, doña Clara:\n\nLe devolvemos el dinero de las dos bolsas: 84.000 pesos.",
+        "sent_files": ["guía de devolución.pdf"],
         "held": ["El cliente volvió a escribir hoy a las 11:05: «ya no quiero el dinero»."],
         "can_send": True,
+        "again": False,
         "sections": [
             {
                 "title": "#ver PQR-2026-000123",
@@ -183,7 +187,7 @@ _LETTERS: Mapping[str, Facts] = {
         "subject": "Café vencido en el último pedido",
         "received_on": date(2026, 6, 2),
         "received_hour": "09:15",
-        "would": ["El caso quedaría resuelto.", "Su texto saldría para clara@correo.example."],
+        "would": ["se cumple la orden #resolver", "el texto del correo sale para clara@correo.example"],
         "expires_on": date(2026, 6, 4),
     },
     "digest": {

@@ -81,6 +81,7 @@ _UUENCODED = re.compile(r"(?m)^begin [0-7]{3,4} ([^\n]{1,200})\n((?:[ -`]{1,90}\
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}["']?([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
 _SOFT_BREAK = re.compile(rb"=[ \t]*+(?:\r?\n|\r|\Z)")
 _BLANKS = b" \t\r\n\f\v"
+ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
 _SHOWN_PICTURE = re.compile(r"""(?i)\bcid:([^\s"'<>()]{1,998})""")  # RFC 2392
 _ENCODINGS = {
     "quotedprintable": "quoted-printable",
@@ -125,6 +126,11 @@ class OpenedAttachment:
     content: bytes
     inline: bool  # Content-Disposition says so
     shown: bool  # the HTML of the mail has it as a picture, by its Content-ID
+
+    @property
+    def adorns(self) -> bool:
+        """A small picture of the text: a logo, or what counts readers."""
+        return self.shown and len(self.content) <= ADORNMENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pqr_mailbot.adapters.letter_mail import own_words
 from pqr_mailbot.adapters.sqlite_store import Store, instant, stamp
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Moved, Words
-from pqr_mailbot.domain.letter_facts import PERSONS_LETTERS
+from pqr_mailbot.domain.letter_facts import PERSONS_LETTERS, history
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 from pqr_mailbot.domain.reminders import Standing
 from pqr_mailbot.domain.situation import Desk
@@ -42,8 +42,9 @@ class Cases:
             words=words,
             latest=self._latest(names),
             internal=self._internal(names),
-            acknowledgement=self._acknowledgement(ticket.reference),
+            acknowledgement=self._acknowledgement(ticket),
             earlier=self.store.earlier_tickets(ticket.customer.address, ticket.reference),
+            history=history(self.store.conversation_brief(ticket.reference), ticket.customer.address),
             related=self._related(ticket.reference),
         )
 
@@ -105,13 +106,14 @@ class Cases:
         )  # fmt: skip
         return tuple(own_words(row["raw"]) for row in rows)
 
-    def _acknowledgement(self, reference: str) -> str:
+    def _acknowledgement(self, ticket: Ticket) -> str:
+        """To who is the customer now."""
         row = self.store._first(
             """SELECT outbox.state FROM outbox JOIN message ON message.outbox_id = outbox.id
             WHERE message.reference = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt')
-            ORDER BY outbox.id DESC LIMIT 1""",
-            reference,
-        )
+            AND outbox.recipient = ? ORDER BY outbox.id DESC LIMIT 1""",
+            ticket.reference, ticket.customer.address,
+        )  # fmt: skip
         return row["state"] if row else ""
 
     def _related(self, reference: str) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("enviar", ("send",), "", "envía lo que quedó retenido, o este texto sin más revisión", about_case=False),
     Command("confirmar", ("confirm",), "", "confirma que usted escribió el correo que no pudimos comprobar",
             about_case=False),
-    Command("ayuda", ("help",), "", "muestra esta página", about_case=False, lookup=True),
+    Command("ayuda", ("help",), "", "le envía la página de ayuda", about_case=False, lookup=True),
 )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def _unverified(mail: AgentMail, book: Book, desk: Desk, now: datetime) -> list[
             NoteEvent(ticket.reference, agent.address, "unverified", missing),
         ]
     pointless = ticket is not None and mail.reached_customer(ticket) and not mail.reading.orders
-    asks = not pointless and (mail.reading.orders or mail.reading.unknown or mail.reading.text or mail.mail.attachments)
+    asks = not pointless and (mail.reading.orders or mail.reading.unknown or mail.reading.text or mail.enclosed)
     if asks and book.asked < ASKED_PER_DAY:
         until = now + CHALLENGE_LASTS
         facts = letter_facts.challenge(mail, ticket, until, desk)
@@ -154,11 +154,11 @@ def _doubts(mail: AgentMail, work: Work, relays: bool, takes_text: bool, desk: D
     """Why a mail is held although every order could be done; Spanish. `#enviar` overrules what a person may judge."""
     reading, ticket = mail.reading, mail.ticket
     if ticket is None or mail.letter in MANY_CASES:
-        return _misplaced(mail, takes_text)
+        return [*(reading.stray if takes_text else ()), *_misplaced(mail, takes_text)]
     file = work.book.cases[ticket.reference]
     if mail.forced:
-        return _since(mail, file)
-    if takes_text or reading.names("enviar"):
+        return [] if takes_text else _since(mail, file)
+    if reading.names("enviar"):
         return []
     doubts = [*reading.stray, *(_about_answer(mail, work, ticket, file, desk) if relays else ())]
     if work.told:

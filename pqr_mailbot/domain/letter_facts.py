@@ -16,7 +16,7 @@ from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import last_day_to_complete
 from pqr_mailbot.domain.situation import Desk, Earlier, MachineMail, Occasion, Situation
-from pqr_mailbot.domain.spanish import STATES, long_date
+from pqr_mailbot.domain.spanish import LETTERS, STATES, flag, long_date
 
 TEXT_SHOWN = 20_000  # characters of a customer's text in a notification; the whole is in the store
 ENCLOSED_BYTES = 10 * 2**20  # decoded bytes of attachments that go along with a notification
@@ -102,13 +102,13 @@ def told_again(file: CaseFile, event: str, note: str, desk: Desk) -> Told:
 def notification(case: Ticket | OpenTicket, told: Told, desk: Desk, now: datetime) -> dict[str, object]:
     """What the customer wrote and what we know, for whoever answers."""
     zone, classification, enclosed = desk.policy.office.timezone, case.classification, set(told.enclosed)
-    received = told.at.astimezone(zone)
+    written = told.at.astimezone(zone)
     return {
         **_case(case, desk),
         "event": told.event,
         "note": told.note,
-        "received_on": received.date(),
-        "received_hour": received.strftime("%H:%M"),
+        "written_on": None if told.at == case.opened_at else written.date(),
+        "written_hour": written.strftime("%H:%M"),
         "customer_name": case.customer.name,
         "customer_address": case.customer.address,
         "writer": "" if told.author.address == case.customer.address else told.author.address,
@@ -122,7 +122,7 @@ def notification(case: Ticket | OpenTicket, told: Told, desk: Desk, now: datetim
         "confidence": round(classification.confidence * 100),
         "evidence": list(dict.fromkeys(e.words for e in classification.evidence if e.type == classification.type)),
         "urgent": case.urgent if isinstance(case, Ticket) else classification.urgent,
-        "urgency": list(classification.urgency),
+        "urgency": list(map(flag, classification.urgency)),
         "days_left": desk.calendar.days_left(local_day(now, zone), case.due_on),
         "earlier": [
             {
@@ -178,7 +178,7 @@ def merged(ticket: Ticket, into: Ticket) -> Facts:
     return {
         "reference": ticket.reference,
         "into": into.reference,
-        "subject": ticket.subject,
+        "subject": into.subject,
         "customer_name": ticket.customer.name,
         "due_on": into.due_on,
     }
@@ -204,8 +204,10 @@ def transcript(
         "lines": lines,
         "sent_to": list(sent_to),
         "sent_text": mail.reading.text[:SENT_SHOWN] if sent_to else "",
+        "sent_files": [a.filename for at, a in enumerate(mail.mail.attachments) if sent_to and at in mail.enclosed],
         "held": [],
         "can_send": False,
+        "again": False,
         "sections": [dict(section) for section in sections],
         "help": mail.reading.names("ayuda"),
         "orders": shown(),
@@ -218,6 +220,7 @@ def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
         **transcript(mail, (), (), (), mail.ticket.reference if mail.ticket else None, reached=False),
         "held": [reason[:REASON_SHOWN] for reason in reasons[:REASONS_SHOWN]],
         "can_send": can_send,
+        "again": bool(mail.ticket) and not can_send and mail.released is None,
         "help": False,
     }
 
@@ -225,9 +228,9 @@ def held(mail: AgentMail, reasons: Sequence[str], can_send: bool) -> Facts:
 def challenge(mail: AgentMail, ticket: Ticket | None, until: datetime, desk: Desk) -> Facts:
     """To the registered address: did you write this?"""
     zone = desk.policy.office.timezone
-    would = [f"hacer {ordered}" for ordered in mail.reading.orders]
+    would = [f"se cumple la orden {ordered}" for ordered in mail.reading.orders]
     if mail.reading.text and ticket and not any(ordered.command.takes_text for ordered in mail.reading.orders):
-        would.append(f"enviar el texto del correo a {ticket.answer_to}")
+        would.append(f"el texto del correo sale para {ticket.answer_to}")
     received = mail.received_at.astimezone(zone)
     return {
         "reference": ticket.reference if ticket else "",
@@ -235,7 +238,7 @@ def challenge(mail: AgentMail, ticket: Ticket | None, until: datetime, desk: Des
         "subject": mail.mail.subject,
         "received_on": received.date(),
         "received_hour": received.strftime("%H:%M"),
-        "would": would or ["dejar el correo en el caso"],
+        "would": would or ["el correo queda en el caso"],
         "expires_on": local_day(until, zone),
     }
 
@@ -393,17 +396,28 @@ def case_sections(file: CaseFile, desk: Desk, now: datetime) -> list[dict[str, o
         ["Estado", STATES[ticket.state]],
         ["Tipo", kind.name if kind else ticket.classification.type],
         ["A cargo", ticket.owner or "nadie"],
-        ["Vence", f"{long_date(ticket.due_on)} ({_left(left)})"],
+        ["Vence", f"{long_date(ticket.due_on)}{_left(left, ticket.state)}"],
         ["Enlazado con", ", ".join(file.related)],
         ["Sigue en", ticket.merged_into or ""],
     ]
     sections: list[dict[str, object]] = [_section(ticket.reference, rows=rows)]
     for words in file.words[-WORDS_SHOWN:]:
         at = words.at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
-        kind_of = {"in": "escribió", "out": "se le escribió al cliente:", "note": "nota interna de"}[words.direction]
-        title = f"{at} · {words.author} escribió" if words.direction == "in" else f"{at} · {kind_of} {words.author}"
-        sections.append(_section(title, quote=words.text[:QUOTE_SHOWN]))
+        if named := LETTERS.get(words.letter or ""):
+            sections.append(_section(f"{at} · {named} al cliente"))
+            continue
+        did = {"in": "escribió", "out": "respondió", "note": "anotó"}[words.direction]
+        sections.append(_section(f"{at} · {words.author} {did}", quote=words.text[:QUOTE_SHOWN]))
     return sections
+
+
+def history(brief: Sequence[tuple[datetime, str, str, str | None]], customer: str) -> tuple[tuple[datetime, str], ...]:
+    """A conversation in brief, from when, direction, author and letter of each message."""
+    did = {"in": "escribió", "out": "respondió", "note": "nota de"}
+    return tuple(
+        (at, f"{LETTERS[letter]} a {customer}" if letter and letter in LETTERS else f"{did[direction]} {author}")
+        for at, direction, author, letter in brief
+    )
 
 
 def found_section(title: str, found: Sequence[Found], desk: Desk, now: datetime) -> dict[str, object]:
@@ -411,7 +425,7 @@ def found_section(title: str, found: Sequence[Found], desk: Desk, now: datetime)
     today = local_day(now, desk.policy.office.timezone)
     lines = [
         f"{one.reference} · {one.subject or '(sin asunto)'} · {one.customer} · {STATES[one.state]} · vence el "
-        f"{long_date(one.due_on, weekday=False)} ({_left(desk.calendar.days_left(today, one.due_on))})"
+        f"{long_date(one.due_on, weekday=False)}{_left(desk.calendar.days_left(today, one.due_on), one.state)}"
         + (" · URGENTE" if one.urgent else "")
         + (f" · {one.snippet}" if one.snippet else "")
         for one in found[:CASES_SHOWN]
@@ -427,14 +441,14 @@ def _section(
     return {"title": title, "rows": [list(row) for row in rows], "lines": list(lines), "quote": quote}
 
 
-def _left(days: int) -> str:
+def _left(days: int, state: State) -> str:
+    """How a date of a case stands today, in brackets; nothing for a case that is over."""
+    if state in (State.RESOLVED, State.CLOSED):
+        return ""
+    counted = f"{abs(days)} {'día hábil' if abs(days) == 1 else 'días hábiles'}"
     if days < 0:
-        return f"vencido hace {-days} {'día hábil' if days == -1 else 'días hábiles'}"
-    return (
-        "hoy"
-        if days == 0
-        else f"{'queda' if days == 1 else 'quedan'} {days} {'día hábil' if days == 1 else 'días hábiles'}"
-    )
+        return f" (vencido hace {counted})"
+    return f" ({'queda' if days == 1 else 'quedan'} {counted})" if days else " (hoy)"
 
 
 # -- strangers, machines, alarms -----------------------------------------------------------------------------------

@@ -338,7 +338,8 @@ def _retype(work: Work, ordered: Ordered) -> str:
     wanted = folded(ordered.arguments)
     kind = next((one for one in types.values() if wanted in (folded(one.key), folded(one.name))), None)
     if kind is None:
-        raise Refused(f"no hay un tipo “{ordered.arguments[:40]}”; los tipos son {', '.join(types)}.")
+        names = ", ".join(one.name for one in types.values())
+        raise Refused(f"no hay un tipo “{ordered.arguments[:40]}”; los tipos son {names}.")
     before = ticket.classification
     if before.type == kind.key and before.certain:
         return f"{ticket.reference} ya era de tipo {kind.name}."

@@ -19,6 +19,20 @@ STATES: Mapping[str, str] = {
     "closed": "cerrado",
 }
 
+LETTERS: Mapping[str, str] = {  # what an automatic letter to a customer is, for a colleague
+    "acknowledgement": "acuse de recibo",
+    "phone_receipt": "constancia",
+    "admit_question": "pregunta si autoriza a otra persona",
+    "extension": "aviso de prórroga",
+    "merged": "aviso de casos unidos",
+}
+_ACCENTED = {"reiteracion": "reiteración", "reputacion": "reputación"}
+
+
+def flag(name: str) -> str:
+    """A flag of urgency, which data files name without accents, as people write it."""
+    return _ACCENTED.get(name, name.replace("_", " "))
+
 
 def long_date(day: date, weekday: bool = True, year: bool = True) -> str:
     """`miércoles 24 de junio de 2026`."""

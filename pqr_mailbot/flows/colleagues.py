@@ -31,7 +31,6 @@ from pqr_mailbot.domain.signature import without_signature
 from pqr_mailbot.domain.situation import Desk
 
 DAY = timedelta(days=1)
-ADORNMENT = 20_000  # bytes of a picture in the text that is taken for a logo, or for what counts readers
 _SIGNATURES = frozenset({"pkcs7-signature", "pgp-signature", "pgp-keys"})  # they name the colleague's own address
 ADMIN = Agent("admin", "Administración")  # who orders from the command line
 
@@ -219,6 +218,8 @@ class Colleagues:
         work.case = book.cases[reference].ticket.reference
         if reading.unknown or not reading.orders:
             return [Said(line, problem, ok=False) for problem in reading.unknown or ("falta la orden.",)], [], []
+        if reading.text and not any(ordered.command.takes_text for ordered in reading.orders):
+            return [Said(f"“{reading.text[:40]}”", "no se le escribe al cliente desde aquí.", ok=False)], [], []
         done = carry_out(work, reading.orders)
         sections = decide_agent.sections(reading.orders, work, book, self.desk, now) if done else []
         return work.said, sections, work.results() if done else []
@@ -227,11 +228,7 @@ class Colleagues:
 def _files(inbound: Inbound, mail: Mail) -> tuple[int, ...]:
     """Which attachments are files: not logos and what counts readers, nor the signature of the colleague's program."""
     opened = open_attachments(inbound.raw) if mail.attachments else ()
-    return tuple(at for at, one in enumerate(opened) if not _adorns(one) and not _signs(one))
-
-
-def _adorns(opened: OpenedAttachment) -> bool:
-    return opened.shown and len(opened.content) <= ADORNMENT
+    return tuple(at for at, one in enumerate(opened) if not one.adorns and not _signs(one))
 
 
 def _signs(opened: OpenedAttachment) -> bool:

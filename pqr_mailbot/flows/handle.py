@@ -19,7 +19,7 @@ from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store
 from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id
-from pqr_mailbot.domain import decide
+from pqr_mailbot.domain import decide, letter_facts
 from pqr_mailbot.domain.authentication import authentication
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, bounced_letters
 from pqr_mailbot.domain.business_days import local_day
@@ -212,16 +212,7 @@ class Handler:
     def _history(self, ticket: Ticket | None) -> tuple[tuple[datetime, str], ...]:
         if ticket is None:
             return ()
-        said = {"in": "escribió", "out": "se le envió", "note": "nota de"}
-        return tuple(
-            (
-                at,
-                f"acuse de recibo a {ticket.customer.address}"
-                if letter == "acknowledgement"
-                else f"{'respondió' if direction == 'out' and not letter else said[direction]} {author}",
-            )
-            for at, direction, author, letter in self.store.conversation_brief(ticket.reference)
-        )
+        return letter_facts.history(self.store.conversation_brief(ticket.reference), ticket.customer.address)
 
 
 def _without_token(mail: Mail) -> tuple[Mail, str | None]:
