@@ -535,7 +535,7 @@ def test_buttons_carry_the_letters_own_token_and_one_order() -> None:
         ),
         REMIND: (
             f"[{REF}] Café vencido en el último pedido",
-            ["#resolver", "#nota", "#esperar", "#escalar MOTIVO", "#ayuda"],
+            ["#resolver", "#nota", "#esperar", "#escalar ", "#ayuda"],
         ),
         MANY: ("Recordatorio del 3 de junio de 2026", ["#ver PQR-2026-000098", f"#ver {REF}"]),
         SCRIPT: (f"[{REF}] Café vencido en el último pedido", ["#enviar"]),

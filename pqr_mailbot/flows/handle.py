@@ -18,14 +18,14 @@ from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store
-from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id
+from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id, token_in
 from pqr_mailbot.domain import decide, letter_facts
 from pqr_mailbot.domain.authentication import authentication
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, bounced_letters
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import Lexicon, classify
 from pqr_mailbot.domain.effects import Effect
-from pqr_mailbot.domain.identify import Clue, Identity, clues, identify, thread_ids
+from pqr_mailbot.domain.identify import Clue, Identity, KnownId, clues, identify, thread_ids
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Classification, Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
@@ -172,9 +172,15 @@ class Handler:
         checked = authentication(mail, self.desk.policy.trusted_authserv_ids)
         return Arrived(inbound, mail, split(mail.text), identity, found, checked)
 
+    def _is_ours(self, said: str, known: KnownId) -> bool:
+        """A row of the outbox is not enough: the token must be one that we signed for this very recipient."""
+        token = token_in(said)
+        return token is None or known.sent_to is None or self.signer.genuine(token, known.sent_to)
+
     def _identify(self, mail: Mail, token: str | None) -> tuple[Identity, list[Clue]]:
         button = message_id(token, "boton.invalid") if token else None
-        known = self.store.known_ids(list(filter(None, (button, *thread_ids(mail)))))
+        said = list(filter(None, (button, *thread_ids(mail))))
+        known = {one: known for one, known in self.store.known_ids(said).items() if self._is_ours(one, known)}
         found = clues(mail, known, find_references(mail.subject, self.desk.policy.reference_prefix), button)
         references = {clue.reference for clue in found if clue.reference}
         tickets = {reference: ticket for reference in references if (ticket := self.store.case(reference))}
