@@ -1,0 +1,39 @@
+"""Which language a mail is in, guessed by its small words: Spanish unless others clearly have more to say."""
+
+from __future__ import annotations
+
+from pqr_mailbot.domain.fold import words
+
+SPANISH, ENGLISH, PORTUGUESE = "es", "en", "pt"
+READ = 200  # words that are looked at
+ENOUGH = 2  # small words of another language
+
+# Words of one language only: "de", "me", "a", "no" are shared and say nothing.
+_SMALL: dict[str, frozenset[str]] = {
+    SPANISH: frozenset(
+        "el los las un una unos unas y que con por pero muy mas es son esta este esto eso ese lo le les yo usted ustedes "
+        "su sus mi mis hay ya si hola buenas buenos gracias favor senores quiero quisiera necesito tengo tiene tienen "
+        "cuando donde como porque hasta desde sin ni fue han he ha hace hacen pedido nos al del sobre estoy saber puedo "
+        "pueden ser todo nada cafe libra libras dia dias buen cordial saludo hoy manana ayer llego plata dinero".split()
+    ),
+    ENGLISH: frozenset(
+        "the and you your i my is are was were it this that of to for with have has had we our not but be can could "
+        "would please thank thanks hello hi dear from at on in an do does did how what when where which there their "
+        "they been will am us if any get got order ordered coffee refund i'm it's don't didn't".split()
+    ),
+    PORTUGUESE: frozenset(
+        "o os um uma nao voces voce com em meu minha meus minhas seu sua seus suas obrigado obrigada gostaria pedido "
+        "ola bom boa dia tarde noite muito mais mas eu foi sao esta isso isto pelo pela ao aos das dos nas nos no na "
+        "ainda quero quanto quando onde tenho tem fazer favor comprei recebi chegou dinheiro prezados agradeco "
+        "atendimento veio loja ate sem fui estou estao queria poderiam podem preciso voltar parabens produto".split()
+    ),
+}
+
+
+def language_of(subject: str, text: str) -> str:
+    """One of SPANISH, ENGLISH, PORTUGUESE."""
+    seen = words(f"{subject}\n{text[:4_000]}")[:READ]
+    said = {language: sum(word in small for word in seen) for language, small in _SMALL.items()}
+    spanish = said.pop(SPANISH)
+    best = max(said, key=lambda language: said[language])
+    return best if said[best] >= ENOUGH and said[best] > spanish else SPANISH
