@@ -14,11 +14,13 @@ from typing import Any
 from pqr_mailbot.domain import features, weights
 from pqr_mailbot.domain.features import CONCEPTS, PARTS, SHAPES, WORDS, Concepts
 
-VOLUME = {WORDS: 1.0, PARTS: 1.0, SHAPES: 0.5, CONCEPTS: 0.5}  # how much each kind may say
-RARE = {WORDS: 1, PARTS: 2, SHAPES: 2, CONCEPTS: 3}  # a feature of fewer mails is not learned
+VOLUME = {WORDS: 1.0, PARTS: 1.0, SHAPES: 1.0, CONCEPTS: 0.45}  # how much each kind may say
+RARE = {WORDS: 3, PARTS: 4, SHAPES: 4, CONCEPTS: 3}  # a feature of fewer mails is not learned
 IDF_UNIT = 5.0
-PRICE = 0.2  # LinearSVC's C: how hard it tries to please every mail
-FAINT = 0.4  # a weight nearer to zero is left out of the file
+PRICE = 0.4  # LinearSVC's C: how hard it tries to please every mail
+SMOOTH = 0.02
+MOST_PARTING = 2.0
+KEPT = 50_000  # weights; the file stays small enough to read, and quick to load
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,49 @@ class _Columns:
         return csr_matrix((values, (rows, columns)), shape=(len(mails), len(self.names)))
 
 
-def _fitted(matrix: Any, labels: Sequence[str]) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A linear machine: what each column says for each type, and what each type starts with."""
+
+    said: Any
+    start: Any
+
+    def scores(self, matrix: Any) -> Any:
+        return matrix @ self.said.T + self.start
+
+
+def _fitted(columns: _Columns, mails: Sequence[Kinds], labels: Sequence[str], types: Sequence[str]) -> _Fitted:
+    """Two machines with one voice: one as the columns are, one where a column counts as it parts the type from the rest.
+
+    The second (naive Bayes weights in a support vector machine) is the better on short mail; together they are better.
+    """
+    import numpy
     from sklearn.svm import LinearSVC
 
-    return LinearSVC(C=PRICE, class_weight="balanced", random_state=0).fit(matrix, list(labels))
+    matrix, scale = columns.matrix(mails), columns.scale
+    wanted = numpy.array(list(labels))
+    said, start = [], []
+    for label in types:
+        mine = wanted == label
+        inside, outside = (numpy.asarray(matrix[rows].sum(0)).ravel() + SMOOTH for rows in (mine, ~mine))
+        parting = numpy.sqrt(numpy.abs(numpy.log(inside / inside.sum()) - numpy.log(outside / outside.sum())))
+        parting = numpy.minimum(parting, MOST_PARTING)
+        plain = LinearSVC(C=PRICE, class_weight="balanced", random_state=0).fit(matrix, mine)
+        parted = LinearSVC(C=PRICE, class_weight="balanced", random_state=0).fit(matrix.multiply(parting).tocsr(), mine)
+        said.append(plain.coef_[0] + parted.coef_[0] * parting)
+        start.append(plain.intercept_[0] + parted.intercept_[0])
+    return _Fitted(_loudest(numpy.array(said), scale), numpy.array(start))
+
+
+def _loudest(said: Any, scale: Sequence[float]) -> Any:
+    """The KEPT loudest of all weights, the rest 0. Only differences between types matter, and few types differ."""
+    import numpy
+
+    said = said - numpy.median(said, axis=0)
+    loud = numpy.abs(said * numpy.array(scale)).ravel()
+    if len(loud) > KEPT:
+        said[numpy.abs(said * numpy.array(scale)) < numpy.partition(loud, -KEPT)[-KEPT]] = 0
+    return said
 
 
 def held_out(mails: Sequence[Kinds], examples: Sequence[Example]) -> tuple[list[str], Any]:
@@ -82,8 +123,9 @@ def held_out(mails: Sequence[Kinds], examples: Sequence[Example]) -> tuple[list[
         inside = [at for at, example in enumerate(examples) if example.group == group]
         outside = [at for at, example in enumerate(examples) if example.group != group]
         columns = _Columns([mails[at] for at in outside])
-        machine = _fitted(columns.matrix([mails[at] for at in outside]), [examples[at].label for at in outside])
-        scores[inside] = machine.decision_function(columns.matrix([mails[at] for at in inside]))
+        labels = [examples[at].label for at in outside]
+        machine = _fitted(columns, [mails[at] for at in outside], labels, types)
+        scores[inside] = machine.scores(columns.matrix([mails[at] for at in inside]))
     return types, scores
 
 
@@ -110,20 +152,17 @@ def read(examples: Sequence[Example], concepts: Concepts) -> list[Kinds]:
 
 def learn(examples: Sequence[Example], mails: Sequence[Kinds], types: Sequence[str], raw: Any) -> str:
     """The table of weights."""
-    import numpy
-
     sharpness, starts = calibrated(raw, [example.label for example in examples], types)
     columns = _Columns(mails)
-    machine = _fitted(columns.matrix(mails), [example.label for example in examples])
-    loud = machine.coef_ * sharpness * columns.scale
-    loud = loud - numpy.median(loud, axis=0)  # only differences between types matter, and few types differ
+    machine = _fitted(columns, mails, [example.label for example in examples], types)
+    loud = machine.said * sharpness * columns.scale
     rows = [
         (label, float(value), weights.START)
-        for label, value in zip(types, machine.intercept_ * sharpness + starts, strict=True)
+        for label, value in zip(types, machine.start * sharpness + starts, strict=True)
     ]
     order = sorted(range(len(columns.names)), key=lambda at: -abs(loud[:, at]).max())
     for at in order:
         for number, label in enumerate(types):
-            if abs(loud[number, at]) >= FAINT:
+            if loud[number, at]:
                 rows.append((label, float(loud[number, at]), columns.names[at]))
     return weights.written(rows)

@@ -123,7 +123,8 @@ class Lexicon:
         Raises LexiconError at the first row that cannot be used.
         """
         types, urgency, own = _Table(), _Table(), _Table()
-        _add_all(types, "lexicon", tsv)
+        # Beside learned weights the rows speak as concepts; of their own voice only the petition is left, which is a rule.
+        _add_all(types, "lexicon", _petition_rows(tsv) if learned else tsv)
         for number, line in _lines(urgency_tsv):
             _add(urgency, f"urgency line {number}", line, PRIORITIES.__contains__, "P0, P1, P2, P3, – or 'not'")
         for label, rows in (extra or {}).items():
@@ -165,6 +166,10 @@ def concepts_of(concepts_tsv: str, lexicon_tsv: str) -> Concepts:
         return Concepts(rows)
     except PatternError as wrong:
         raise LexiconError(f"concepts: {wrong}") from None
+
+
+def _petition_rows(tsv: str) -> str:
+    return "\n".join(line for line in tsv.split("\n") if line.startswith(PETITION))
 
 
 def _add_all(table: _Table, where: str, tsv: str, label: str = "") -> None:
