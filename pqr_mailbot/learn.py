@@ -5,14 +5,19 @@ Needs scikit-learn (the extra `learn`); nothing else of the package imports it.
 
 from __future__ import annotations
 
+import json
+import lzma
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pqr_mailbot.domain import features, weights
+from pqr_mailbot.domain import features, reply_text, weights
 from pqr_mailbot.domain.features import CONCEPTS, PARTS, SHAPES, WORDS, Concepts
+from pqr_mailbot.domain.model import CERTAIN
+from pqr_mailbot.domain.policy import DEFAULT_TYPE
 
 VOLUME = {WORDS: 1.0, PARTS: 1.0, SHAPES: 1.0, CONCEPTS: 0.45}  # how much each kind may say
 RARE = {WORDS: 3, PARTS: 4, SHAPES: 4, CONCEPTS: 3}  # a feature of fewer mails is not learned
@@ -59,7 +64,7 @@ class _Columns:
         values, rows, columns = [], [], []
         for row, mail in enumerate(mails):
             for kind, kept in enumerate(self._column):
-                share = 1 / math.sqrt(len(mail[kind])) if mail[kind] else 0.0
+                share = features.share(kind, len(mail[kind]))
                 for feature in mail[kind]:
                     if found := kept.get(feature):
                         values.append(found[1] * share)
@@ -152,9 +157,9 @@ def read(examples: Sequence[Example], concepts: Concepts) -> list[Kinds]:
 
 def learn(examples: Sequence[Example], mails: Sequence[Kinds], types: Sequence[str], raw: Any) -> str:
     """The table of weights."""
-    sharpness, starts = calibrated(raw, [example.label for example in examples], types)
+    sharpness, starts = calibrated(raw, [one.label for one in examples], types)
     columns = _Columns(mails)
-    machine = _fitted(columns, mails, [example.label for example in examples], types)
+    machine = _fitted(columns, mails, [one.label for one in examples], types)
     loud = machine.said * sharpness * columns.scale
     rows = [
         (label, float(value), weights.START)
@@ -166,3 +171,138 @@ def learn(examples: Sequence[Example], mails: Sequence[Kinds], types: Sequence[s
             if loud[number, at]:
                 rows.append((label, float(loud[number, at]), columns.names[at]))
     return weights.written(rows)
+
+
+# -- where labelled mail comes from -----------------------------------------------------------------------------------
+
+SHIPPED = Path(__file__).parent / "data" / "labelled.jsonl.xz"
+TYPES = ("solicitud", "queja", "reclamo", "sugerencia", "felicitacion", "habeas_data")
+FOLDS = 5  # parts in which mails of no known writer are held out
+
+
+class LearnProblem(ValueError):
+    """Labelled mail that cannot be used, or nothing to learn; one line."""
+
+
+def shipped_examples() -> list[Example]:
+    return list(_examples("labelled.jsonl.xz", lzma.decompress(SHIPPED.read_bytes()).decode(), ""))
+
+
+def examples_of(path: Path) -> list[Example]:
+    """One JSON object a line: subject, body, label. Raises LearnProblem."""
+    try:
+        return list(_examples(str(path), path.read_text("utf-8"), path.name))
+    except (OSError, UnicodeDecodeError) as error:
+        raise LearnProblem(f"{path}: {error}") from error
+
+
+def _examples(where: str, lines: str, group: str) -> Iterator[Example]:
+    for number, line in enumerate(lines.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            found = str(row["subject"]), str(row["body"]), _learned_type(str(row["label"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise LearnProblem(f"{where} line {number}: expected JSON with subject, body and label") from None
+        if found[2] not in TYPES:
+            raise LearnProblem(f"{where} line {number}: label {found[2]!r}: expected one of {', '.join(TYPES)}")
+        yield example(str(row.get("group", "")) if not group else f"{group} {number % FOLDS}", *found)
+
+
+def _learned_type(label: str) -> str:
+    """A petition is a request that names the right: that is a rule, the words are learned as a request's."""
+    return DEFAULT_TYPE if label == "derecho_de_peticion" else label
+
+
+def corrected_examples(rows: Iterable[dict[str, Any]]) -> list[Example]:
+    """Agents' `#tipo` orders ("old -> new") with the customer's first words; types with words of their own are passed."""
+    found = []
+    for number, row in enumerate(rows):
+        label = _learned_type(str(row["detail"]).rpartition(" -> ")[2])
+        if label in TYPES and (row["subject"] or row["text"]):
+            found.append(example(f"agents {number % FOLDS}", row["subject"], row["text"], label))
+    return found
+
+
+def example(group: str, subject: str, body: str, label: str) -> Example:
+    return Example(group, subject, reply_text.without_signature(reply_text.split(body).new), label)
+
+
+# -- is it better? ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How well held-out mail is sorted."""
+
+    right: float
+    f1: float
+    certain: float  # the share called certain
+    certain_right: float
+
+    def __str__(self) -> str:
+        return (
+            f"right {self.right:.1%}, macro-F1 {self.f1:.3f}, "
+            f"called certain {self.certain:.1%}, of these right {self.certain_right:.1%}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """New weights beside the ones without the new mail, both tried on the same held-out mail."""
+
+    tsv: str
+    before: Standing
+    after: Standing
+    moved: list[tuple[str, str, float, float]]  # feature, type, weight before and after; those that moved most first
+
+    @property
+    def better(self) -> bool:
+        return self.after.right >= self.before.right
+
+
+def standing(scores: Any, labels: Sequence[str], types: Sequence[str]) -> Standing:
+    import numpy
+    from sklearn.metrics import f1_score
+
+    sharpness, starts = calibrated(scores, labels, types)
+    powers = numpy.exp(scores * sharpness + starts - (scores * sharpness + starts).max(1, keepdims=True))
+    chances = powers / powers.sum(1, keepdims=True)
+    guessed = numpy.array(types)[chances.argmax(1)]
+    right, sure = guessed == numpy.array(list(labels)), chances.max(1) >= CERTAIN
+    return Standing(
+        float(right.mean()), float(f1_score(list(labels), guessed, average="macro")), float(sure.mean()),
+        float(right[sure].mean()) if sure.any() else 1.0,
+    )  # fmt: skip
+
+
+def learned_from(known: Sequence[Example], new: Sequence[Example], concepts: Concepts) -> Learned:
+    """Weights with the new mail, and how held-out mail fares without and with it."""
+    import numpy
+
+    if not new:
+        raise LearnProblem("nothing to learn from: no labelled mail given, no type corrected by an agent")
+    everything = [*known, *new]
+    mails = read(everything, concepts)
+    types, without = held_out(mails[: len(known)], known)
+    old = _Columns(mails[: len(known)])
+    machine = _fitted(old, mails[: len(known)], [one.label for one in known], types)
+    stranger = numpy.vstack([without, machine.scores(old.matrix(mails[len(known) :]))])
+    _, with_new = held_out(mails, everything)
+    labels = [one.label for one in everything]
+    before = learn(known, mails[: len(known)], types, without)
+    after = learn(everything, mails, types, with_new)
+    return Learned(after, standing(stranger, labels, types), standing(with_new, labels, types), moved(before, after))
+
+
+def moved(before: str, after: str) -> list[tuple[str, str, float, float]]:
+    old, new = _by_feature(before), _by_feature(after)
+    found = [(feature, label, old.get((label, feature), 0.0), new.get((label, feature), 0.0))
+             for label, feature in old.keys() | new.keys()]  # fmt: skip
+    return sorted(found, key=lambda one: (-abs(one[3] - one[2]), one[:2]))
+
+
+def _by_feature(tsv: str) -> dict[tuple[str, str], float]:
+    rows = (line.split("\t") for line in tsv.splitlines())
+    return {(label, feature): float(weight) for label, weight, feature in rows}

@@ -14,7 +14,8 @@ from pqr_mailbot.adapters.letters import Letters, TemplateProblem
 from pqr_mailbot.adapters.smtp_mailer import Mailer
 from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.config import ConfigError, ImapTable, SecretError, Settings, SmtpTable, resolve_secret
-from pqr_mailbot.domain.classify import Learned, Lexicon, LexiconError
+from pqr_mailbot.domain.classify import Learned, Lexicon, LexiconError, concepts_of
+from pqr_mailbot.domain.features import Concepts
 from pqr_mailbot.domain.language import ENGLISH, PORTUGUESE
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.handle import Handler
@@ -63,13 +64,13 @@ def lexicon_of(settings: Settings) -> Lexicon:
             Lexicon.parse("", "", {key: extra[key]})
         except LexiconError as error:
             raise ConfigError([f"types.{key}.lexicon: {path}: {error}"]) from error
-    path = settings.classification.model
-    if path is None or not path.exists():  # `learn` has not written it yet
+    model = settings.classification.model
+    if model is None or not model.exists():  # `learn` has not written it yet
         return _lexicon(tuple(sorted(extra.items())), None)
     try:
-        return _lexicon(tuple(sorted(extra.items())), _words_of("classification.model", path))
+        return _lexicon(tuple(sorted(extra.items())), _words_of("classification.model", model))
     except LexiconError as error:
-        raise ConfigError([f"classification.model: {path}: {error}"]) from error
+        raise ConfigError([f"classification.model: {model}: {error}"]) from error
 
 
 def _words_of(key: str, path: Path) -> str:
@@ -87,6 +88,10 @@ def shipped_lexicon() -> Lexicon:
 def shipped(name: str) -> str:
     """A table of words of the package."""
     return (DATA / name).read_text("utf-8")
+
+
+def shipped_concepts() -> Concepts:
+    return concepts_of(shipped("concepts.tsv"), shipped("lexicon.tsv"))
 
 
 @lru_cache(maxsize=4)

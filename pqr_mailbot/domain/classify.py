@@ -33,6 +33,7 @@ HEADSTART = {"solicitud": 0.7, "queja": 0.0, "reclamo": 0.0, "sugerencia": 0.0, 
 RARE = -1.0
 PETITION = "derecho_de_peticion"
 SHARPNESS = 0.6  # how much of a learned score a point of a hand-written row is
+WORDS_ENOUGH = 8  # a mail of fewer words is not sure of anything
 OWN_VOICE = 1.0  # the same for an admin's point: they know what their customers say
 HALF_AS_PROBABLE = math.log(2) / SHARPNESS  # a score this much lower is half as probable
 NOT = "not"
@@ -129,7 +130,7 @@ class Lexicon:
             _add(urgency, f"urgency line {number}", line, PRIORITIES.__contains__, "P0, P1, P2, P3, – or 'not'")
         for label, rows in (extra or {}).items():
             _add_all(own, f"lexicon of {label},", rows, f"{label}\t")
-        others = {}
+        others: dict[str, _Table] = {}
         for language, rows in (languages or {}).items():
             _add_all(others.setdefault(language, _Table()), f"lexicon in {language},", rows)
         weights = learned.weights(tsv) if learned else None
@@ -248,18 +249,21 @@ def _by_weights(subject: str, text: str, parts: Parts, lexicon: Lexicon, weights
     if not (parts[0][0] or parts[1][0]):
         return _by_points(parts, lexicon, lexicon.types)
     scores, voices = weights.score(_SIC.sub(" ", subject), _SIC.sub(" ", text))
+    hushed = min(1.0, (len(parts[0][0]) + len(parts[1][0])) / WORDS_ENOUGH)
+    scores = {label: score * hushed for label, score in scores.items()}
     own = lexicon.own.read(parts)
     for label in lexicon.own.labels - CUES:
         scores.setdefault(label, min(scores.values()))
-    for label, points in _summed(own).items():
+    for label, said in _summed(own).items():
         if label not in CUES:
-            scores[label] += points * OWN_VOICE
-    asked = [one for one in lexicon.types.read(parts) if one.row.label == PETITION]
-    points = {label: score / SHARPNESS for label, score in scores.items() if label != PETITION or not asked}
-    ruled = _with_petition(points, _summed(asked).get(PETITION, 0.0)) if DEFAULT_TYPE in points else points
+            scores[label] += said * OWN_VOICE
+    asked = lexicon.types.read(parts)  # beside weights these rows are the petition's alone
+    ruled = {label: score / SHARPNESS for label, score in scores.items()}
+    if DEFAULT_TYPE in ruled:
+        ruled = _with_petition(ruled, _summed(asked).get(PETITION, 0.0))
     loud = [Evidence(voice.words, voice.type, voice.weight) for voice in voices[:EVIDENCE]]
     evidence = sorted([*_evidence([*own, *asked]), *loud], key=lambda one: -one.weight)[:EVIDENCE]
-    return _probabilities({label: score * SHARPNESS for label, score in ruled.items()}), tuple(evidence)
+    return _probabilities({label: points * SHARPNESS for label, points in ruled.items()}), tuple(evidence)
 
 
 def shortest_candidate(classification: Classification, types: Mapping[str, TicketType]) -> TicketType:

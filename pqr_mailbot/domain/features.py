@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,14 @@ _SENTENCE = re.compile(r"([.!?¡¿\n\u2026;]+)")
 _NUMBER = re.compile(r"\d+")
 _LONG_WORD = 4
 _PART_LENGTHS = (3, 4, 5)
+
+
+FEW = {WORDS: 30, PARTS: 40, SHAPES: 15, CONCEPTS: 6}  # a mail with fewer of a kind is no surer of itself
+
+
+def share(kind: int, count: int) -> float:
+    """How much one of `count` features of a kind says in its mail."""
+    return 1 / math.sqrt(max(count, FEW[kind]))
 
 
 class Concepts:

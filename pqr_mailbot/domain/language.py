@@ -11,10 +11,10 @@ ENOUGH = 2  # small words of another language
 # Words of one language only: "de", "me", "a", "no" are shared and say nothing.
 _SMALL: dict[str, frozenset[str]] = {
     SPANISH: frozenset(
-        "el los las un una unos unas y que con por pero muy mas es son esta este esto eso ese lo le les yo usted ustedes "
-        "su sus mi mis hay ya si hola buenas buenos gracias favor senores quiero quisiera necesito tengo tiene tienen "
+        "el los las un una unos unas y con pero muy mas es son esta este esto eso ese lo le les yo usted ustedes "
+        "su sus mi mis hay ya si hola buenas buenos gracias senores quiero quisiera necesito tengo tiene tienen "
         "cuando donde como porque hasta desde sin ni fue han he ha hace hacen pedido nos al del sobre estoy saber puedo "
-        "pueden ser todo nada cafe libra libras dia dias buen cordial saludo hoy manana ayer llego plata dinero".split()
+        "pueden ser todo nada cafe libra libras buen cordial saludo hoy manana ayer llego plata dinero".split()
     ),
     ENGLISH: frozenset(
         "the and you your i my is are was were it this that of to for with have has had we our not but be can could "
@@ -23,8 +23,8 @@ _SMALL: dict[str, frozenset[str]] = {
     ),
     PORTUGUESE: frozenset(
         "o os um uma nao voces voce com em meu minha meus minhas seu sua seus suas obrigado obrigada gostaria pedido "
-        "ola bom boa dia tarde noite muito mais mas eu foi sao esta isso isto pelo pela ao aos das dos nas nos no na "
-        "ainda quero quanto quando onde tenho tem fazer favor comprei recebi chegou dinheiro prezados agradeco "
+        "ola bom boa tarde noite muito muita mais eu foi sao esta isso isto pelo pela ao aos das dos nas na quem fica dica "
+        "essas esses essa esse ninguem equipe ainda quero quanto quando onde tenho tem fazer favor comprei recebi chegou dinheiro prezados agradeco "
         "atendimento veio loja ate sem fui estou estao queria poderiam podem preciso voltar parabens produto".split()
     ),
 }
@@ -34,6 +34,7 @@ def language_of(subject: str, text: str) -> str:
     """One of SPANISH, ENGLISH, PORTUGUESE."""
     seen = words(f"{subject}\n{text[:4_000]}")[:READ]
     said = {language: sum(word in small for word in seen) for language, small in _SMALL.items()}
+    said[PORTUGUESE] += sum(text.count(letter) for letter in "ãõçÃÕÇ")  # no Spanish word has them
     spanish = said.pop(SPANISH)
     best = max(said, key=lambda language: said[language])
     return best if said[best] >= ENOUGH and said[best] > spanish else SPANISH

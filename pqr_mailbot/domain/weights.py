@@ -65,8 +65,8 @@ class Weights:
         found = features.read(subject, text, self.concepts)
         sums = list(self.start)
         heard: dict[tuple[Place, int], float] = defaultdict(float)
-        for kind in found.kinds:
-            share = 1 / math.sqrt(len(kind)) if kind else 0.0
+        for number_of_kind, kind in enumerate(found.kinds):
+            share = features.share(number_of_kind, len(kind))
             for feature, place in kind.items():
                 for number, weight in self.rows.get(feature, ()):
                     sums[number] += weight * share
