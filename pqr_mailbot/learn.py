@@ -85,7 +85,7 @@ class _Fitted:
 
 
 def _fitted(columns: _Columns, mails: Sequence[Kinds], labels: Sequence[str], types: Sequence[str]) -> _Fitted:
-    """Two machines with one voice: one as the columns are, one where a column counts as it parts the type from the rest.
+    """Two machines with one voice: one as the columns are, one where a column counts as it parts its type from others.
 
     The second (naive Bayes weights in a support vector machine) is the better on short mail; together they are better.
     """
@@ -216,7 +216,7 @@ def _learned_type(label: str) -> str:
 
 
 def corrected_examples(rows: Iterable[dict[str, Any]]) -> list[Example]:
-    """Agents' `#tipo` orders ("old -> new") with the customer's first words; types with words of their own are passed."""
+    """Agents' `#tipo` orders ("old -> new") with the customer's first words. An office's own types are left out."""
     found = []
     for number, row in enumerate(rows):
         label = _learned_type(str(row["detail"]).rpartition(" -> ")[2])
@@ -229,7 +229,7 @@ def example(group: str, subject: str, body: str, label: str) -> Example:
     return Example(group, subject, reply_text.without_signature(reply_text.split(body).new), label)
 
 
-# -- is it better? ------------------------------------------------------------------------------------------------------
+# -- is it better? ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

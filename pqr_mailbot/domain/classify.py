@@ -124,7 +124,7 @@ class Lexicon:
         Raises LexiconError at the first row that cannot be used.
         """
         types, urgency, own = _Table(), _Table(), _Table()
-        # Beside learned weights the rows speak as concepts; of their own voice only the petition is left, which is a rule.
+        # Beside learned weights the rows speak as concepts; with a voice of their own only the petition's, a rule.
         _add_all(types, "lexicon", _petition_rows(tsv) if learned else tsv)
         for number, line in _lines(urgency_tsv):
             _add(urgency, f"urgency line {number}", line, PRIORITIES.__contains__, "P0, P1, P2, P3, – or 'not'")

@@ -1,11 +1,11 @@
 """What can be learned about in a mail: its words, pairs, endings, marks and concepts, each by a name one can read.
 
-    plata               a word                          me devuelvan        two words side by side
-    me … plata          with one or two words between   devuel* *vuel* *van a beginning, a middle, an ending of a word
-    que me *an          small words as they are, of the others only the ending: the shape of a sentence
-    {refund}            a concept of data/concepts.tsv  no {refund}         with a negation just before it
-    {refund} ?          in a question                   {refund} & {harm}   both in this mail
-    asunto: plata       in the subject                  final: {refund}     in the last sentence
+plata               a word                          me devuelvan        two words side by side
+me … plata          with one or two words between   devuel* *vuel* *van a beginning, a middle, an ending of a word
+que me *an          small words as they are, of the others only the ending: the shape of a sentence
+{refund}            a concept of data/concepts.tsv  no {refund}         with a negation just before it
+{refund} ?          in a question                   {refund} & {harm}   both in this mail
+asunto: plata       in the subject                  final: {refund}     in the last sentence
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from pqr_mailbot.domain.fold import Patterns, plain, words
 
 Place = tuple[int, int]  # words from, up to
 SUBJECT, FINAL = "asunto: ", "final: "
-NEGATIONS = frozenset("no ni nunca jamas nada sin tampoco nadie".split())
+NEGATIONS = frozenset(("no", "ni", "nunca", "jamas", "nada", "sin", "tampoco", "nadie"))
 REACH = 3  # words a negation reaches forward
-SMALL = frozenset(
-    "a al ante aun aunque como con cual cuando cuanto de del desde donde e el ella ellos en entre era es esa ese eso esta "
-    "estan estas este esto estos estoy fue fueron ha han hasta hay he hemos la las le les lo los mas me mi mis muy nada "
-    "nadie ni no nos nosotros nuestra nuestro nunca o otra otro para pero por porque que quien se ser si sido sin sino "
-    "sobre solo son soy su sus tambien tampoco te ten tengo tiene tienen toca todo todos tu un una uno unos usted ustedes "
-    "va van voy y ya yo".split()
-)
+_SMALL = """
+    a al ante aun aunque como con cual cuando cuanto de del desde donde e el ella ellos en entre era es esa
+    ese eso esta estan estas este esto estos estoy fue fueron ha han hasta hay he hemos la las le les lo los
+    mas me mi mis muy nada nadie ni no nos nosotros nuestra nuestro nunca o otra otro para pero por porque
+    que quien se ser si sido sin sino sobre solo son soy su sus tambien tampoco te ten tengo tiene tienen
+    toca todo todos tu un una uno unos usted ustedes va van voy y ya yo
+"""
+SMALL = frozenset(_SMALL.split())
 # What a feature belongs to; a mail's features of one kind share one voice, however many they are.
 KINDS = WORDS, PARTS, SHAPES, CONCEPTS = range(4)
 

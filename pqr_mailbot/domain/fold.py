@@ -45,7 +45,7 @@ def words(text: str) -> list[str]:
 
 def phrases(pattern: str) -> set[tuple[str, ...]]:
     """Every phrase that `pattern` spells out. Raises PatternError."""
-    pattern = "…".join(_STRETCHED.sub(r"\1\1", plain(part)) for part in pattern.split("…"))  # folded once, not a phrase each
+    pattern = "…".join(_STRETCHED.sub(r"\1\1", plain(part)) for part in pattern.split("…"))
     spelled, end = _alternatives(pattern, 0, 0)
     if end < len(pattern):
         raise PatternError(f"a ')' without '(' at character {end + 1}")

@@ -9,24 +9,28 @@ READ = 200  # words that are looked at
 ENOUGH = 2  # small words of another language
 
 # Words of one language only: "de", "me", "a", "no" are shared and say nothing.
-_SMALL: dict[str, frozenset[str]] = {
-    SPANISH: frozenset(
-        "el los las un una unos unas y con pero muy mas es son esta este esto eso ese lo le les yo usted ustedes "
-        "su sus mi mis hay ya si hola buenas buenos gracias senores quiero quisiera necesito tengo tiene tienen "
-        "cuando donde como porque hasta desde sin ni fue han he ha hace hacen pedido nos al del sobre estoy saber puedo "
-        "pueden ser todo nada cafe libra libras buen cordial saludo hoy manana ayer llego plata dinero".split()
-    ),
-    ENGLISH: frozenset(
-        "the and you your i my is are was were it this that of to for with have has had we our not but be can could "
-        "would please thank thanks hello hi dear from at on in an do does did how what when where which there their "
-        "they been will am us if any get got order ordered coffee refund i'm it's don't didn't".split()
-    ),
-    PORTUGUESE: frozenset(
-        "o os um uma nao voces voce com em meu minha meus minhas seu sua seus suas obrigado obrigada gostaria pedido "
-        "ola bom boa tarde noite muito muita mais eu foi sao esta isso isto pelo pela ao aos das dos nas na quem fica dica "
-        "essas esses essa esse ninguem equipe ainda quero quanto quando onde tenho tem fazer favor comprei recebi chegou dinheiro prezados agradeco "
-        "atendimento veio loja ate sem fui estou estao queria poderiam podem preciso voltar parabens produto".split()
-    ),
+_SPANISH = """
+    el los las un una unos unas y con pero muy mas es son esta este esto eso ese lo le les yo usted ustedes
+    su sus mi mis hay ya si hola buenas buenos gracias senores quiero quisiera necesito tengo tiene tienen
+    cuando donde como porque hasta desde sin ni fue han he ha hace hacen pedido nos al del sobre estoy saber
+    puedo pueden ser todo nada cafe libra libras buen cordial saludo hoy manana ayer llego plata dinero
+"""
+_ENGLISH = """
+    the and you your i my is are was were it this that of to for with have has had we our not but be can
+    could would please thank thanks hello hi dear from at on in an do does did how what when where which
+    there their they been will am us if any get got order ordered coffee refund
+"""
+_PORTUGUESE = """
+    o os um uma nao voces voce com em meu minha meus minhas seu sua seus suas obrigado obrigada gostaria
+    pedido ola bom boa tarde noite muito muita mais eu foi sao esta isso isto pelo pela ao aos das da nas na
+    quem fica dica essas esses essa esse ninguem equipe ainda quero quanto quando onde tenho tem fazer
+    comprei recebi chegou dinheiro prezados agradeco atendimento veio loja ate sem fui estou estao queria
+    poderiam podem preciso voltar parabens produto
+"""
+_SMALL = {
+    SPANISH: frozenset(_SPANISH.split()),
+    ENGLISH: frozenset(_ENGLISH.split()),
+    PORTUGUESE: frozenset(_PORTUGUESE.split()),
 }
 
 
