@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from pqr_mailbot import __version__, config, plain, wiring
+from pqr_mailbot import learn as learning
 from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.holidays import business_calendar
@@ -407,6 +408,44 @@ def classify(office: Office, file: Any, as_json: bool) -> None:
         "scores": dict(found.scores),
     }
     _print_json(report) if as_json else click.echo(plain.classification(report))
+
+
+@pqr_mailbot.command()
+@click.option("--from", "files", multiple=True, type=click.Path(path_type=Path), help="Labelled mail, JSON lines.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@office
+def learn(office: Office, files: tuple[Path, ...], yes: bool) -> None:
+    """New word weights from labelled mail and from the types agents corrected; tried on mail held out first."""
+    settings = office.settings()
+    with office.views() as (views, _):
+        corrections = views.corrections()
+    try:
+        found = _learned(files, corrections)
+    except learning.LearnProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+    click.echo(plain.learned(found))
+    if not found.better:
+        raise click.ClickException("nothing is replaced: held-out mail would be sorted worse than before")
+    if settings.classification.model is None:
+        raise click.ClickException("nothing is replaced: classification.model names no file to write the weights to")
+    target = settings.classification.model
+    if yes or click.confirm(f"Write these weights to {target}?"):
+        half = target.with_name(f"{target.name}.new")
+        half.write_text(found.tsv, "utf-8")
+        half.replace(target)
+        click.echo(f"{target} written. It holds from the next start of the daemon on; delete it to go back.")
+    else:
+        click.echo("Nothing is replaced.")
+
+
+def _learned(files: Sequence[Path], corrections: Sequence[dict[str, Any]]) -> learning.Learned:
+    new = [example for file in files for example in learning.examples_of(file)]
+    new += learning.corrected_examples(corrections)
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise learning.LearnProblem("scikit-learn is missing: pip install 'pqr-mailbot[learn]'") from None
+    return learning.learned_from(learning.shipped_examples(), new, wiring.shipped_concepts())
 
 
 def _begins_with_header_fields(text: str) -> bool:

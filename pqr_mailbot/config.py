@@ -356,6 +356,12 @@ class TemplatesTable(Table):
     directory: OptionalPath = None
 
 
+class ClassificationTable(Table):
+    """[classification]"""
+
+    model: OptionalPath = None
+
+
 class ReferenceTable(Table):
     """[reference]"""
 
@@ -544,6 +550,7 @@ class Settings(Table):
     oauth2: Oauth2Table | None = None
     store: StoreTable = _empty_when_left_out()
     templates: TemplatesTable = _empty_when_left_out()
+    classification: ClassificationTable = _empty_when_left_out()
     reference: ReferenceTable = _empty_when_left_out()
     agents: Annotated[tuple[AgentRow, ...], AfterValidator(_not_empty)]
     forms: tuple[FormRow, ...] = ()

@@ -17,6 +17,8 @@ from typing import Any
 
 from click import style
 
+from pqr_mailbot.learn import Learned
+
 Row = Mapping[str, Any]
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
@@ -302,7 +304,7 @@ def classification(report: Row) -> str:
     if report["urgency"]:
         lines.append(f"urgency: {', '.join(report['urgency'])}{' (at once to level 2)' if report['urgent'] else ''}")
     lines += [f"  {e['weight']:+5.2f}  {e['type']:20} {harmless(e['words'])}" for e in report["evidence"]]
-    return "\n".join(lines if report["evidence"] else [*lines, "  no word of the lexicon stands in it"])
+    return "\n".join(lines if report["evidence"] else [*lines, "  no word that speaks stands in it"])
 
 
 def deadlines(rows: Sequence[Row], width: int) -> str:
@@ -338,3 +340,15 @@ def status(report: Row) -> str:
         counts = ", ".join(f"{number} {state}" for state, number in report[name].items() if number) or "none"
         lines.append(f"  {name:10}  {counts}")
     return "\n".join([*lines, f"  overdue     {report['overdue']}"])
+
+
+MOVED_SHOWN = 20
+
+
+def learned(found: Learned) -> str:
+    """What new weights change, for the admin to decide on."""
+    lines = ["Mail held out (each writer, each file by fifths):"]
+    lines += [f"  before  {found.before}", f"  after   {found.after}", "", "Weights that move most:"]
+    for feature, label, before, after in found.moved[:MOVED_SHOWN]:
+        lines.append(f"  {before:+7.2f} -> {after:+7.2f}  {label:<13} {harmless(feature)}")
+    return "\n".join(lines)

@@ -14,7 +14,9 @@ from pqr_mailbot.adapters.letters import Letters, TemplateProblem
 from pqr_mailbot.adapters.smtp_mailer import Mailer
 from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.config import ConfigError, ImapTable, SecretError, Settings, SmtpTable, resolve_secret
-from pqr_mailbot.domain.classify import Lexicon, LexiconError
+from pqr_mailbot.domain.classify import Learned, Lexicon, LexiconError, concepts_of
+from pqr_mailbot.domain.features import Concepts
+from pqr_mailbot.domain.language import ENGLISH, PORTUGUESE
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.providers import Standing, secret_mark
@@ -54,26 +56,49 @@ def handler_of(settings: Settings, store: Store) -> Handler:
 
 
 def lexicon_of(settings: Settings) -> Lexicon:
-    """The shipped words with the admin's own on top. Raises ConfigError naming the key of a bad file."""
+    """The words in force, the admin's own on top. Raises ConfigError naming the key of a bad file."""
     extra = {}
     for key, path in settings.lexicons.items():
+        extra[key] = _words_of(f"types.{key}.lexicon", path)
         try:
-            extra[key] = path.read_text("utf-8")
             Lexicon.parse("", "", {key: extra[key]})
-        except (OSError, UnicodeDecodeError, LexiconError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise ConfigError([f"types.{key}.lexicon: {path}: {reason}"]) from error
-    return _lexicon(tuple(sorted(extra.items())))
+        except LexiconError as error:
+            raise ConfigError([f"types.{key}.lexicon: {path}: {error}"]) from error
+    model = settings.classification.model
+    if model is None or not model.exists():  # `learn` has not written it yet
+        return _lexicon(tuple(sorted(extra.items())), None)
+    try:
+        return _lexicon(tuple(sorted(extra.items())), _words_of("classification.model", model))
+    except LexiconError as error:
+        raise ConfigError([f"classification.model: {model}: {error}"]) from error
+
+
+def _words_of(key: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError([f"{key}: {path}: {reason}"]) from error
 
 
 def shipped_lexicon() -> Lexicon:
-    return _lexicon(())
+    return _lexicon((), None)
+
+
+def shipped(name: str) -> str:
+    """A table of words of the package."""
+    return (DATA / name).read_text("utf-8")
+
+
+def shipped_concepts() -> Concepts:
+    return concepts_of(shipped("concepts.tsv"), shipped("lexicon.tsv"))
 
 
 @lru_cache(maxsize=4)
-def _lexicon(extra: tuple[tuple[str, str], ...]) -> Lexicon:
-    words, urgency = ((DATA / name).read_text("utf-8") for name in ("lexicon.tsv", "urgency.tsv"))
-    return Lexicon.parse(words, urgency, dict(extra))
+def _lexicon(extra: tuple[tuple[str, str], ...], model: str | None) -> Lexicon:
+    learned = Learned(shipped("weights.tsv") if model is None else model, shipped("concepts.tsv"))
+    languages = {ENGLISH: shipped("lexicon_en.tsv"), PORTUGUESE: shipped("lexicon_pt.tsv")}
+    return Lexicon.parse(shipped("lexicon.tsv"), shipped("urgency.tsv"), dict(extra), learned, languages)
 
 
 # -- servers -------------------------------------------------------------------------------------------------------

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import pqr_mailbot
 from pqr_mailbot.domain.classify import (
     EVIDENCE,
     LONGEST_SUBJECT,
@@ -22,11 +21,10 @@ from pqr_mailbot.domain.classify import (
 from pqr_mailbot.domain.fold import PatternError, phrases, words
 from pqr_mailbot.domain.model import CERTAIN, Classification
 from pqr_mailbot.domain.policy import COURTESY_TYPES, SHIPPED_TYPES
+from pqr_mailbot.wiring import shipped_lexicon
 
-DATA = Path(pqr_mailbot.__file__).parent / "data"
-TYPES_TSV = (DATA / "lexicon.tsv").read_text(encoding="utf-8")
-URGENCY_TSV = (DATA / "urgency.tsv").read_text(encoding="utf-8")
-SHIPPED = Lexicon.parse(TYPES_TSV, URGENCY_TSV)
+SHIPPED = shipped_lexicon()
+SHIPPED_SCORES = {"solicitud", "queja", "reclamo", "sugerencia", "felicitacion", "habeas_data"}
 TYPES = {kind.key: kind for kind in SHIPPED_TYPES}
 
 MAILS = [
@@ -89,26 +87,12 @@ def test_what_a_mail_is(subject: str, text: str, expected: str) -> None:
 
 
 FLAGS = [
-    # (text, a flag that must be there or "-" + one that must not, urgent)
-    ("Terminé en urgencias después de tomar el café", "salud", True),
-    ("Mi esposo está intoxicado y con vómito", "salud", True),
+    # (text, a flag that must be there or "-" + one that must not, urgent); more in test_urgency.py
     ("Encontré un vidrio en el café", "salud", True),
-    ("Mi hijo es alérgico, ¿tiene maní?", "-salud", False),
-    ("Somos el hospital San José, necesitamos cotizar 20 kilos", "-salud", False),
-    ("La prensa de vidrio venía rota", "-salud", False),
-    ("El café sabe a quemado", "-salud", False),
-    ("¿Dónde descargo la app? La descarga no abre", "-salud", False),
-    ("Con mi tarjeta clonada hicieron un pedido", "fraude", True),
-    ("Nunca autoricé que me llamaran a ofrecer cosas", "-fraude", False),
     ("Un robo estos precios", "fraude", False),
-    ("Oficio del Juzgado Tercero: auto admisorio de la acción de tutela", "judicial", True),
-    ("Según la resolución DIAN de facturación 1876", "-judicial", False),
-    ("Un empleado hizo comentarios sobre mi cuerpo", "trato", True),
-    ("El paquete llegó golpeado", "-trato", False),
-    ("El IVA viene discriminado en la factura", "-trato", False),
-    ("El café está en alta demanda, ¿tienen existencias?", "-legal", False),
     ("Voy a poner una demanda", "legal", False),
     ("Me quejaré ante la SIC", "legal", False),
+    ("El café está en alta demanda, ¿tienen existencias?", "-legal", False),
     ("Ustedes escribieron «dijistes» (sic)", "-legal", False),
     ("Necesito cotización urgente para hoy", "tiempo", False),
     ("Les escribo por tercera vez", "reiteracion", False),
@@ -133,14 +117,14 @@ def test_only_the_customers_own_new_words_count() -> None:
     )
     found = classify("Re: horario", text, SHIPPED)
     assert found.type == "solicitud"
-    assert {evidence.type for evidence in found.evidence} == {"solicitud"}
+    said = " ".join(evidence.words for evidence in found.evidence).split()
+    assert not {"reembolso", "rosa", "confidencial", "1581", "reclamo", "dinero", "cordialmente"} & set(said)
 
 
 def test_the_words_that_decided_are_told_strongest_first() -> None:
     found = classify("Devolución", "Me cobraron dos veces. Devuélvanme la plata, por favor.", SHIPPED)
-    assert found.evidence[0].words == "devuelvanme la plata"
     assert found.evidence[0].type == "reclamo"
-    assert found.evidence[0].weight == 4.0
+    assert {"devolucion", "devuelvanme la plata"} & {evidence.words for evidence in found.evidence}
     assert [e.weight for e in found.evidence] == sorted((e.weight for e in found.evidence), reverse=True)
 
 
@@ -271,10 +255,13 @@ def test_a_bad_row_is_named(types: str, urgency: str, extra: dict[str, str], mes
 
 
 def test_an_admins_own_rows_speak() -> None:
-    lexicon = Lexicon.parse(TYPES_TSV, URGENCY_TSV, {"queja": "5\tcafé aguado\r\n", "lecheros": "5\tofrecemos leche"})
-    assert classify("", "otra vez el café aguado", SHIPPED).type == "solicitud"
-    assert classify("", "otra vez el café aguado", lexicon).type == "queja"
+    own = Lexicon.parse("", "", {"felicitacion": "9\tcafé aguado\r\n", "lecheros": "9\tofrecemos leche"})
+    lexicon = replace(SHIPPED, own=own.own)
+    assert classify("", "otra vez el café aguado en la tienda de abajo", SHIPPED).type == "queja"
+    found = classify("", "otra vez el café aguado en la tienda de abajo", lexicon)
+    assert (found.type, found.evidence[0].words) == ("felicitacion", "cafe aguado")
     assert classify("", "ofrecemos leche fresca", lexicon).type == "lecheros"
+    assert set(found.scores) == {*SHIPPED_SCORES, "lecheros"}
 
 
 # Words that speak, thrown together, beside any text at all.
@@ -309,8 +296,11 @@ def test_law_case_and_accents_change_no_word(text: str) -> None:
 
 
 def test_only_so_much_of_a_text_is_read() -> None:
-    assert not classify("", "x " * (LONGEST_TEXT // 2) + "quiero mi plata", SHIPPED).evidence
-    assert not classify("x" * LONGEST_SUBJECT + " quiero mi plata", "", SHIPPED).evidence
+    for found in (
+        classify("", "x " * (LONGEST_TEXT // 2) + "quiero mi plata", SHIPPED),
+        classify("x" * LONGEST_SUBJECT + " quiero mi plata", "", SHIPPED),
+    ):
+        assert not any("plata" in evidence.words for evidence in found.evidence)
 
 
 @given(st.text(alphabet="ab (|)?*… \t-", max_size=40))

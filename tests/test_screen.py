@@ -328,6 +328,7 @@ def text(words: str, **more: Any) -> dict[str, Any]:
         # the receiving server's own filter
         (CLARA, "Gane dinero", h(x_spam_flag="YES"), "spam", "marked_spam"),
         (CLARA, "Gane dinero", h(x_spam_status="Yes, score=9.1 required=5.0"), "spam", "marked_spam"),
+        (CLARA, "10.000 seguidores reales", {}, "spam", "spam_words"),
         # ourselves
         (CLARA, "[PQR-2026-000001] Café", h(x_pqr_letter="abc"), "own", "own_letter"),
         ("info@lohas.test", "Café", {}, "own", "own_address"),

@@ -29,6 +29,7 @@ _PERSON: Facts = {**_CASE, "agent_name": "Ana Ruiz"}
 _RECEIPT: Facts = {
     **_CASE,
     "attachments": ["bolsa.jpg", "factura 4711.pdf"],
+    "language": "es",
     "others": [
         {
             "reference": "PQR-2026-000122",

@@ -191,6 +191,17 @@ class Views:
         rows = self._all("SELECT at, actor, event, detail FROM ticket_event WHERE reference = ? ORDER BY id", reference)
         return [{**row, "at": self._time(row["at"])} for row in rows]
 
+    def corrections(self) -> list[Row]:
+        """What colleagues ordered a case to be: its last type, and the customer's first words (no erased ones)."""
+        return self._all(
+            """SELECT event.reference, event.detail, message.subject, message.text
+            FROM ticket_event AS event JOIN message ON message.id = (
+                SELECT min(id) FROM message WHERE reference = event.reference AND direction = 'in'
+            )
+            WHERE event.id IN (SELECT max(id) FROM ticket_event WHERE event = 'reclassified' GROUP BY reference)
+                AND event.detail IS NOT NULL ORDER BY event.id"""
+        )
+
     def _related(self, reference: str) -> list[str]:
         rows = self._all(
             """SELECT other AS found FROM ticket_link WHERE reference = ?1

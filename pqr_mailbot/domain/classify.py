@@ -1,7 +1,9 @@
 """Words -> type, urgency, and why.
 
-The lexicon is two tables of words with weights (`data/lexicon.tsv`, `data/urgency.tsv`; their header says how to
-write a row). Sorts a mail by the words of its new text; quotes, signatures and legal footers are cut away first.
+Sorts a mail by the words of its new text; quotes, signatures and legal footers are cut away first. A Spanish mail is
+sorted by the learned weights of its words (`weights`), with the admin's own rows on top; one in another language, or
+any mail where no weights are given, by the points of hand-written rows (`data/lexicon*.tsv`; their header says how to
+write a row). Urgency has rows of its own (`data/urgency.tsv`).
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pqr_mailbot.domain import reply_text
+from pqr_mailbot.domain.features import Concepts
 from pqr_mailbot.domain.fold import Hit, PatternError, Patterns, words
+from pqr_mailbot.domain.language import language_of
 from pqr_mailbot.domain.model import Classification, Evidence
 from pqr_mailbot.domain.policy import COURTESY_TYPES, DEFAULT_TYPE, TicketType
+from pqr_mailbot.domain.weights import Weights, WeightsError
 
 EVIDENCE = 12  # how many words are kept as reasons
 LONGEST_TEXT = 20_000  # characters that are read: who has not said it by then will not
@@ -27,7 +32,9 @@ CUE_BONUS = 3.0
 HEADSTART = {"solicitud": 0.7, "queja": 0.0, "reclamo": 0.0, "sugerencia": 0.0, "felicitacion": 0.0}
 RARE = -1.0
 PETITION = "derecho_de_peticion"
-SHARPNESS = 0.6  # chosen on labelled mail, see classify
+SHARPNESS = 0.6  # how much of a learned score a point of a hand-written row is
+WORDS_ENOUGH = 8  # a mail of fewer words is not sure of anything
+OWN_VOICE = 1.0  # the same for an admin's point: they know what their customers say
 HALF_AS_PROBABLE = math.log(2) / SHARPNESS  # a score this much lower is half as probable
 NOT = "not"
 AT_ONCE = frozenset({"P0", "P1"})  # priorities that go to level 2 at once
@@ -99,23 +106,76 @@ class Lexicon:
 
     types: _Table
     urgency: _Table
+    own: _Table = field(default_factory=_Table)  # the admin's rows
+    weights: Weights | None = None
+    languages: Mapping[str, _Table] = field(default_factory=dict)  # rows for mail that is not Spanish
 
     @classmethod
-    def parse(cls, tsv: str, urgency_tsv: str, extra: Mapping[str, str] | None = None) -> Lexicon:
-        """From the text of the two tables, and per type an admin's own rows `weight<TAB>pattern`.
+    def parse(
+        cls,
+        tsv: str,
+        urgency_tsv: str,
+        extra: Mapping[str, str] | None = None,
+        learned: Learned | None = None,
+        languages: Mapping[str, str] | None = None,
+    ) -> Lexicon:
+        """From the text of the tables, and per type an admin's own rows `weight<TAB>pattern`.
 
         Raises LexiconError at the first row that cannot be used.
         """
-        types, urgency = _Table(), _Table()
-        for number, line in _lines(tsv):
-            _add(types, f"lexicon line {number}", line, _is_weight, "a weight from 0.1 to 10 or 'not'")
+        types, urgency, own = _Table(), _Table(), _Table()
+        # Beside learned weights the rows speak as concepts; with a voice of their own only the petition's, a rule.
+        _add_all(types, "lexicon", _petition_rows(tsv) if learned else tsv)
         for number, line in _lines(urgency_tsv):
             _add(urgency, f"urgency line {number}", line, PRIORITIES.__contains__, "P0, P1, P2, P3, – or 'not'")
         for label, rows in (extra or {}).items():
-            for number, line in _lines(rows):
-                where = f"lexicon of {label}, line {number}"
-                _add(types, where, f"{label}\t{line}", _is_weight, "a weight from 0.1 to 10 or 'not'")
-        return cls(types, urgency)
+            _add_all(own, f"lexicon of {label},", rows, f"{label}\t")
+        others: dict[str, _Table] = {}
+        for language, rows in (languages or {}).items():
+            _add_all(others.setdefault(language, _Table()), f"lexicon in {language},", rows)
+        weights = learned.weights(tsv) if learned else None
+        return cls(types, urgency, own, weights, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The texts of the learned weights and of the concepts they speak about."""
+
+    weights_tsv: str
+    concepts_tsv: str
+
+    def weights(self, lexicon_tsv: str) -> Weights:
+        """Raises LexiconError."""
+        try:
+            return Weights.parse(self.weights_tsv, concepts_of(self.concepts_tsv, lexicon_tsv))
+        except WeightsError as wrong:
+            raise LexiconError(f"weights: {wrong}") from None
+
+
+def concepts_of(concepts_tsv: str, lexicon_tsv: str) -> Concepts:
+    """The concepts, and each type's rows of the lexicon as one more concept `lex_TYPE`. Raises LexiconError."""
+    rows = []
+    for number, line in _lines(concepts_tsv):
+        cells = line.split("\t")
+        if len(cells) < 2 or not _NAME.fullmatch(cells[0]):
+            raise LexiconError(f"concepts line {number}: expected a name and a pattern, found {line!r}")
+        rows.append((cells[0], cells[1]))
+    for _, line in _lines(lexicon_tsv):
+        label, grade, pattern = line.split("\t")[:3]
+        rows.append((f"lex_{label}_not" if grade == NOT else f"lex_{label}", pattern))
+    try:
+        return Concepts(rows)
+    except PatternError as wrong:
+        raise LexiconError(f"concepts: {wrong}") from None
+
+
+def _petition_rows(tsv: str) -> str:
+    return "\n".join(line for line in tsv.split("\n") if line.startswith(PETITION))
+
+
+def _add_all(table: _Table, where: str, tsv: str, label: str = "") -> None:
+    for number, line in _lines(tsv):
+        _add(table, f"{where} line {number}", label + line, _is_weight, "a weight from 0.1 to 10 or 'not'")
 
 
 def _lines(tsv: str) -> Iterator[tuple[int, str]]:
@@ -150,20 +210,18 @@ def _add(table: _Table, where: str, line: str, is_grade: Callable[[str], bool], 
 def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
     """What a mail is about, from its subject and its whole text (quotes and signature included: they are cut here).
 
-    `scores` are probabilities over the types (sum 1): a softmax over the weights of the words found, so that
-    confidence, the probability of the winner, grows with its score and with its margin. `evidence`: the words that
-    spoke, folded, strongest first. No word speaks: DEFAULT_TYPE with low confidence.
-
-    Measured on 1,330 labelled mails of seven writers that are not part of this package (derecho_de_peticion read as
-    solicitud): right 64 % (by writer from 38 %, who avoids the plain words, so that most falls to DEFAULT_TYPE, to
-    88 %); certain 14 %, of these right 99 %. Right by tenths of confidence: 0.3-0.4 64 %, 0.4-0.5 51 %, 0.5-0.6 75 %,
-    0.6-0.7 83 %, 0.7-0.8 85 %, 0.8-0.9 90 %; below 0.3 (no word spoke: 31 % of the mail) 30 %.
-    The rows that bar and the cues were written while looking at this mail, so expect somewhat less elsewhere.
+    `scores` are probabilities over the types (sum 1), so that confidence, the probability of the winner, says how
+    often such an answer is right (README, "Figures"). `evidence`: the words that spoke, folded, loudest first. No word
+    speaks: DEFAULT_TYPE with low confidence.
     """
+    subject = subject[:LONGEST_SUBJECT]
     own = reply_text.without_signature(reply_text.split(text).new[:LONGEST_TEXT])
-    parts = [(_words(subject[:LONGEST_SUBJECT]), SUBJECT_FACTOR), (_words(own), 1.0)]
-    found = lexicon.types.read(parts)
-    scores = _probabilities(_ruled(_summed(found), lexicon.types.labels - CUES))
+    parts = [(_words(subject), SUBJECT_FACTOR), (_words(own), 1.0)]
+    language = language_of(subject, own)
+    if lexicon.weights and language not in lexicon.languages:
+        scores, evidence = _by_weights(subject, own, parts, lexicon, lexicon.weights)
+    else:
+        scores, evidence = _by_points(parts, lexicon, lexicon.languages.get(language, lexicon.types))
     best = max(scores, key=lambda label: (scores[label], label == "reclamo"))  # equal: the harder duty
     flags = lexicon.urgency.read(parts)
     return Classification(
@@ -171,9 +229,41 @@ def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
         confidence=scores[best],
         urgency=tuple(dict.fromkeys(flag.row.label for flag in flags)),
         urgent=any(flag.row.grade in AT_ONCE for flag in flags),
-        evidence=_evidence(found),
+        evidence=evidence,
         scores=scores,
     )
+
+
+Parts = list[tuple[list[str], float]]
+Answer = tuple[dict[str, float], tuple[Evidence, ...]]
+
+
+def _by_points(parts: Parts, lexicon: Lexicon, table: _Table) -> Answer:
+    found = [*table.read(parts), *lexicon.own.read(parts)]
+    sums = _ruled(_summed(found), (lexicon.types.labels | table.labels | lexicon.own.labels) - CUES)
+    return _probabilities({label: score * SHARPNESS for label, score in sums.items()}), _evidence(found)
+
+
+def _by_weights(subject: str, text: str, parts: Parts, lexicon: Lexicon, weights: Weights) -> Answer:
+    """The learned scores, the admin's points on top, and a petition when it is invoked."""
+    if not (parts[0][0] or parts[1][0]):
+        return _by_points(parts, lexicon, lexicon.types)
+    scores, voices = weights.score(_SIC.sub(" ", subject), _SIC.sub(" ", text))
+    hushed = min(1.0, (len(parts[0][0]) + len(parts[1][0])) / WORDS_ENOUGH)
+    scores = {label: score * hushed for label, score in scores.items()}
+    own = lexicon.own.read(parts)
+    for label in lexicon.own.labels - CUES:
+        scores.setdefault(label, min(scores.values()))
+    for label, said in _summed(own).items():
+        if label not in CUES:
+            scores[label] += said * OWN_VOICE
+    asked = lexicon.types.read(parts)  # beside weights these rows are the petition's alone
+    ruled = {label: score / SHARPNESS for label, score in scores.items()}
+    if DEFAULT_TYPE in ruled:
+        ruled = _with_petition(ruled, _summed(asked).get(PETITION, 0.0))
+    loud = [Evidence(voice.words, voice.type, voice.weight) for voice in voices[:EVIDENCE]]
+    evidence = sorted([*_evidence([*own, *asked]), *loud], key=lambda one: -one.weight)[:EVIDENCE]
+    return _probabilities({label: points * SHARPNESS for label, points in ruled.items()}), tuple(evidence)
 
 
 def shortest_candidate(classification: Classification, types: Mapping[str, TicketType]) -> TicketType:
@@ -229,7 +319,7 @@ def _with_petition(ruled: dict[str, float], invoked: float) -> dict[str, float]:
 
 def _probabilities(scores: Mapping[str, float]) -> dict[str, float]:
     top = max(scores.values())
-    powers = {label: math.exp((score - top) * SHARPNESS) for label, score in scores.items()}
+    powers = {label: math.exp(score - top) for label, score in scores.items()}
     total = sum(powers.values())
     return {label: power / total for label, power in powers.items()}
 

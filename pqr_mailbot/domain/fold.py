@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 GAP = 4  # the most words a … skips
 MAX_PHRASES = 2_000  # that one pattern may spell out
@@ -44,6 +45,7 @@ def words(text: str) -> list[str]:
 
 def phrases(pattern: str) -> set[tuple[str, ...]]:
     """Every phrase that `pattern` spells out. Raises PatternError."""
+    pattern = "…".join(_STRETCHED.sub(r"\1\1", plain(part)) for part in pattern.split("…"))
     spelled, end = _alternatives(pattern, 0, 0)
     if end < len(pattern):
         raise PatternError(f"a ')' without '(' at character {end + 1}")
@@ -83,15 +85,20 @@ def _group(pattern: str, at: int, depth: int) -> tuple[list[str], int]:
 
 
 def _phrase(text: str) -> tuple[str, ...]:
-    """The words and gaps of one spelled-out phrase, folded like the text it will be looked for in."""
-    found = tuple("…" if part == "…" else _STRETCHED.sub(r"\1\1", plain(part)) for part in text.split())
+    """The words and gaps of one spelled-out phrase."""
+    found = tuple(text.split())
     if not found or "…" in (found[0], found[-1]):
         raise PatternError("expected words, and a word on either side of …")
-    if wrong := next((part for part in found if part != "…" and not _WORD.fullmatch(part)), None):
+    if wrong := next((part for part in found if part != "…" and not _is_word(part)), None):
         raise PatternError(f"{wrong!r} is not a word, a word's beginning with '*', or '…'")
     if len(found) > MAX_WORDS or found.count("…") > MAX_GAPS:
         raise PatternError(f"expected at most {MAX_WORDS} words and {MAX_GAPS} gaps in a phrase")
     return found
+
+
+@lru_cache(maxsize=20_000)
+def _is_word(part: str) -> bool:
+    return _WORD.fullmatch(part) is not None
 
 
 @dataclass(frozen=True, slots=True)

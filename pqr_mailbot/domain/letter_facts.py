@@ -11,6 +11,7 @@ from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import AgentMail, Aside, CaseFile, Found, Said
 from pqr_mailbot.domain.commands import shown
 from pqr_mailbot.domain.effects import Facts, OpenTicket
+from pqr_mailbot.domain.language import SPANISH, language_of
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
 from pqr_mailbot.domain.policy import Agent
@@ -35,6 +36,7 @@ def acknowledgement(occasion: Occasion, opened: OpenTicket, others: Sequence[Tic
     zone = desk.policy.office.timezone
     return {
         **acknowledgement_of(opened, occasion.mail.attachments, desk),
+        "language": language_of(occasion.mail.subject, occasion.mail.text),
         "others": [
             {
                 "reference": case.reference,
@@ -52,6 +54,7 @@ def acknowledgement_of(case: Ticket | OpenTicket, attachments: Sequence[Attachme
     return {
         **_case(case, desk),
         "others": [],
+        "language": SPANISH,
         "customer_name": case.customer.name,
         "subject": case.subject,
         "attachments": [attachment.filename for attachment in attachments],

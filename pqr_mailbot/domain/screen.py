@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pqr_mailbot.domain import machine_phrases as phrases
 from pqr_mailbot.domain.model import Mail, Verdict
 from pqr_mailbot.domain.policy import Policy
+from pqr_mailbot.domain.spam_words import spam_signs
 
 LETTER_HEADER = "x-pqr-letter"  # every letter of ours carries it: our loop header
 
@@ -73,7 +74,7 @@ def bounce_header(mail: Mail, policy: Policy) -> str | None:
 
 
 def challenge(mail: Mail, policy: Policy) -> str | None:
-    """"Confirm that you are human" (BoxTrapper, TMDA, Spam Arrest, UOL): two desks must not ask one another that."""
+    """ "Confirm that you are human" (BoxTrapper, TMDA, Spam Arrest, UOL): two desks must not ask one another that."""
     if mail.has_header("x-boxtrapper") or mail.header("x-delivery-agent").lower().startswith("tmda"):
         return _named(mail, ("x-boxtrapper", "x-delivery-agent"))
     if mail.sender and phrases.CHALLENGE_SENDER.search(mail.sender.address):
@@ -282,6 +283,15 @@ def marked_spam(mail: Mail, policy: Policy) -> str | None:
     return None
 
 
+def spam_words(mail: Mail, policy: Policy) -> str | None:
+    """Strangers' mass mail by plain signs; never an answer, and never a colleague's mail."""
+    ours = {address for agent in policy.agents for address in (agent.address, *agent.other_addresses)}
+    ours |= {address for level in policy.levels for address in level.addresses}
+    if mail.in_reply_to or mail.references or (mail.sender and mail.sender.address in ours):
+        return None
+    return spam_signs(mail.subject, mail.text)
+
+
 def no_sender(mail: Mail, policy: Policy) -> str | None:
     """Nobody to answer (Mailman's `no-senders`): no From, or one that cannot be read."""
     return None if mail.sender else "From: " + mail.header("from")[:120]
@@ -316,6 +326,7 @@ CHECKS: tuple[tuple[Check, Verdict], ...] = (
     (null_sender, Verdict.BOUNCE),
     (no_reply_sender, Verdict.NO_REPLY),
     (marked_spam, Verdict.SPAM),
+    (spam_words, Verdict.SPAM),
     (no_sender, Verdict.UNREADABLE),
 )
 

@@ -1,0 +1,93 @@
+"""Learning: where labelled mail comes from, what is shown, and that nothing is replaced by something worse."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from office import NOW
+
+from pqr_mailbot import cli, learn
+from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.domain.classify import Learned, Lexicon, classify
+from pqr_mailbot.domain.weights import Weights, WeightsError
+from pqr_mailbot.wiring import shipped, shipped_concepts
+
+
+def test_the_shipped_mail_is_labelled_and_knows_its_writers() -> None:
+    mails = learn.shipped_examples()
+    assert {one.label for one in mails} == set(learn.TYPES)
+    assert min(Counter(one.group for one in mails).values()) > 100
+
+
+BAD = [
+    ("no json", "line 1: expected JSON with subject, body and label"),
+    ('["a"]', "line 1: expected JSON"),
+    ('{"subject": "a", "body": "b"}', "line 1: expected JSON"),
+    ('\n{"subject": "a", "body": "b", "label": "spam"}', "line 2: label 'spam': expected one of solicitud"),
+]
+
+
+@pytest.mark.parametrize(("lines", "message"), BAD)
+def test_a_bad_line_is_named(lines: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "mails.jsonl"
+    file.write_text(lines, "utf-8")
+    with pytest.raises(learn.LearnProblem) as caught:
+        learn.examples_of(file)
+    assert message in str(caught.value)
+
+
+def test_what_agents_corrected() -> None:
+    rows = [
+        {"detail": "queja -> reclamo", "subject": "Caja", "text": "Faltan dos"},
+        {"detail": "solicitud -> derecho_de_peticion", "subject": "Petición", "text": "copia"},
+        {"detail": "queja -> lecheros", "subject": "Leche", "text": "ofrecemos"},
+        {"detail": "queja -> reclamo", "subject": "", "text": ""},
+    ]
+    assert [one.label for one in learn.corrected_examples(rows)] == ["reclamo", "solicitud"]
+
+
+@pytest.mark.parametrize("tsv", ["", "queja\t1", "queja\tmucho\tplata", "queja\tnan\tplata", "queja 1 plata"])
+def test_weights_that_cannot_be_used(tsv: str) -> None:
+    with pytest.raises(WeightsError):
+        Weights.parse(tsv, shipped_concepts())
+
+
+def _configured(folder: Path, model: str) -> Path:
+    config = folder / "config.toml"
+    config.write_text(
+        '[office]\nname = "Lohas"\naddress = "info@lohas.test"\n[smtp]\nhost = "h"\n'
+        '[imap]\nhost = "h"\nusername = "u"\npassword = "env:P"\n'
+        f'[[agents]]\naddress = "ana@lohas.test"\nname = "Ana"\n[store]\npath = "{folder / "desk.db"}"\n'
+        f'[classification]\nmodel = "{model}"\n',
+        "utf-8",
+    )
+    Store.open(folder / "desk.db", NOW).close()
+    return config
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(cli.pqr_mailbot, ["--config", str(_configured(tmp_path, "")), "learn"])
+    assert ran.exit_code == 1
+    assert "nothing to learn from" in ran.output or "scikit-learn is missing" in ran.output
+
+
+def test_weights_are_learned_asked_about_and_used(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    model, mails = tmp_path / "weights.tsv", tmp_path / "mails.jsonl"
+    config = _configured(tmp_path, str(model))
+    row = {"subject": "pregunta {}", "body": "¿el zumbambico de {} litros sirve para la finca?", "label": "solicitud"}
+    lines = [{key: value.format(number) for key, value in row.items()} for number in range(10)]
+    mails.write_text("\n".join(json.dumps(line) for line in lines), "utf-8")
+    command = ["--config", str(config), "learn", "--from", str(mails)]
+    asked = CliRunner().invoke(cli.pqr_mailbot, command, input="n\n")
+    assert "Nothing is replaced." in asked.output and not model.exists(), asked.output
+    assert "before  right" in asked.output and "Weights that move most" in asked.output
+    ran = CliRunner().invoke(cli.pqr_mailbot, [*command, "--yes"])
+    assert ran.exit_code == 0, ran.output
+    learned = Learned(model.read_text("utf-8"), shipped("concepts.tsv"))
+    lexicon = Lexicon.parse(shipped("lexicon.tsv"), "", learned=learned)
+    assert any("zumbambico" in one.words for one in classify("", "el zumbambico sirve?", lexicon).evidence)
