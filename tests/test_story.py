@@ -217,6 +217,16 @@ def test_what_the_customer_says_after_the_resolution(bench: Bench, text: str, st
     assert [str(one) for one in bench.letters()[before:]] == letters
 
 
+@pytest.mark.parametrize(("text", "cases"), [("Mil gracias", 1), ("Gracias, pero llegó otra bolsa rota", 2)])
+def test_thanks_for_a_closed_case_open_no_new_one(bench: Bench, text: str, cases: int) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    continued(days, 2, 12)
+    closing = bench.letters("closed")[0].mail["Message-ID"]
+    bench.take(eml(subject=f"Re: [{ONE}]", text=text, message_id="<c2@x>", In_Reply_To=closing), at(12))
+    assert [one["state"] for one in bench.tickets()] == ["closed", "new"][:cases]
+
+
 def test_a_second_reopening_goes_up(bench: Bench) -> None:
     days = Days(bench)
     resolved(bench, days)

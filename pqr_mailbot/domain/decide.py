@@ -195,8 +195,9 @@ def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime)
 
 
 def _goes_on(occasion: Occasion, ticket: Ticket, situation: Situation) -> bool:
-    """A closed case is final, but for an answer to the survey about it."""
-    return ticket.state is not State.CLOSED or heard(occasion, ticket, situation.surveyed).answer is not None
+    """A closed case is final, but for an answer to the survey about it, and for thanks."""
+    said = heard(occasion, ticket, situation.surveyed)
+    return ticket.state is not State.CLOSED or said.answer is not None or said.courtesy
 
 
 def paced(times: Sequence[datetime], limit: int, window: timedelta, now: datetime) -> datetime:
