@@ -179,7 +179,12 @@ class Daemon:
         def refused(store: Store, letter: DueLetter, outcome: Outcome, now: datetime) -> None:
             Refusals(self._handler(store)).note(letter, outcome, now)
 
-        return Delivery(self.books, mailer, self._smtp, self._width, self._clock, refused, self._stopping.is_set)
+        def decided_again(store: Store, letters: list[DueLetter], now: datetime) -> list[DueLetter]:
+            return ClockRound(self._handler(store)).decided_again(letters, now)
+
+        return Delivery(
+            self.books, mailer, self._smtp, self._width, self._clock, refused, decided_again, self._stopping.is_set
+        )
 
     # -- the daemon ------------------------------------------------------------------------------------------------
 

@@ -295,6 +295,77 @@ def test_nothing_that_can_wait_leaves_at_night_or_on_a_holiday(bench: Bench) -> 
     assert len(bench.letters()) == count
 
 
+# -- an outage of the server that takes letters --------------------------------------------------------------------
+
+
+def leaving(bench: Bench, now: datetime) -> list[str]:
+    """What goes when the server takes letters again."""
+    clock, store = ClockRound(bench.handler), bench.store
+    with store.transaction():
+        gone = clock.decided_again(store.claim_letters(now, 100), now)
+        for letter in gone:
+            store.letter_sent(letter, "250 ok", now)
+    return [f"{letter.letter}>{letter.recipient.partition('@')[0]}" for letter in gone]
+
+
+def struck(bench: Bench, *moments: datetime) -> None:
+    for moment in moments:
+        ClockRound(bench.handler).run(moment)
+
+
+def superseded(bench: Bench) -> list[str]:
+    rows = bench.rows("SELECT letter, recipient FROM outbox WHERE state = 'dead' AND error = 'superseded' ORDER BY id")
+    return [f"{row['letter']}>{row['recipient'].partition('@')[0]}" for row in rows]
+
+
+def test_two_days_of_outage_then_resolved_what_the_clock_wrote_is_superseded(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    assert leaving(bench, at(1)) == ["acknowledgement>clara", "notification>ana"]
+    struck(bench, at(10, 9), at(11, 9), at(12, 9))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#resolver\n\nLe devolvimos el dinero.", told), at(12, 11))
+    assert leaving(bench, at(12, 12)) == ["digest>ana", "resolved>clara", "transcript>ana"]
+    assert superseded(bench) == [
+        "reminder>ana", "escalation>coordinacion", "digest>ana", "digest>ana", "progress>clara", "reminder>ana",
+        "reminder>coordinacion",
+    ]  # fmt: skip
+    events = bench.rows("SELECT detail FROM ticket_event WHERE event = 'letter_superseded'")
+    assert {"detail": "progress to clara@correo.test"} in events
+
+
+def test_what_still_holds_goes_after_an_outage_in_office_hours(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    leaving(bench, at(1))
+    struck(bench, at(12, 16, 59))
+    assert leaving(bench, at(12, 17, 1)) == []
+    assert leaving(bench, at(13, 10)) == []
+    assert leaving(bench, at(16, 8, 15)) == ["progress>clara", "reminder>ana", "reminder>coordinacion"]
+    assert superseded(bench) == ["digest>ana"]
+
+
+def test_a_repeated_letter_of_yesterday_is_not_sent_beside_that_of_today(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    leaving(bench, at(1))
+    struck(bench, at(24, 9))
+    leaving(bench, at(24, 9))
+    struck(bench, at(25, 9), at(26, 9))
+    sent = leaving(bench, at(26, 9))
+    assert sorted(sent) == ["digest>ana", "escalation>ana", "escalation>gerencia", "overdue>clara"]
+
+
+def test_a_survey_that_never_left_is_asked_after_the_next_resolution(bench: Bench) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    leaving(bench, at(2))
+    struck(bench, at(4, 9))
+    bench.take(eml(subject=f"Re: [{ONE}]", text="Sigue fallando.", message_id="<c2@x>"), at(4, 10))
+    assert "survey>clara" not in leaving(bench, at(4, 11))
+    told = bench.letters("notification")[-1].mail["Message-ID"]
+    bench.take(by(ANA, "#resolver\n\nListo.", told), at(5))
+    struck(bench, at(10, 9))
+    assert "survey>clara" in leaving(bench, at(10, 9))
+
+
 # -- another calendar ----------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,8 @@ from pqr_mailbot.domain.survey import Answer, disagrees, only_thanks, read_answe
 
 ANSWERS: list[tuple[str, Answer]] = [
     *((text, Answer(5)) for text in (
-        "5", "5/5", "5 de 5", "10/10", "cinco", "CINCO (5)", "5 (muy satisfecho)", "cinco estrellas", "⭐⭐⭐⭐⭐", "*5*",
-        "5️⃣", "El 5", "Mi calificación es 5", "Número 5", "Les doy un 5", "Hola, 5", "Cordial saludo\n\n5",
+        "5", "5/5", "5 de 5", "10/10", "cinco", "CINCO (5)", "5 (muy satisfecho)", "cinco estrellas", "⭐⭐⭐⭐⭐",
+        "*5*", "5️⃣", "El 5", "Mi calificación es 5", "Número 5", "Les doy un 5", "Hola, 5", "Cordial saludo\n\n5",
         "5 excelente servicio", "5, pero la bolsa llegó rota", "five stars", "nota 10",
     )),
     ("8/10", Answer(4)), ("3 porque tardó", Answer(3)), ("1 (muy insatisfecho)", Answer(1)), ("0/10", Answer(1)),

@@ -289,6 +289,7 @@ def _followed_up(
     again = ticket.state in (State.RESOLVED, State.CLOSED) and after.state is State.OPEN
     if again:
         after = replace(after, resolved_at=None, closed_at=None, reopened=ticket.reopened + 1)
+        after = replace(after, due_on=desk.due(after).due_on)  # the calendar may be another since
         effects.append(NoteEvent(ticket.reference, occasion.identity.author.address, "reopened", said.event))
     reason = why_up(ticket, after, said, situation)
     if reason and escalation.can_rise(after, desk):
@@ -302,7 +303,7 @@ def _followed_up(
 
 
 def _reopened_letter(occasion: Occasion, after: Ticket, desk: Desk, now: datetime) -> QueueLetter:
-    mail, level = occasion.mail, desk.policy.levels[after.level - 1].name if after.level > 1 else ""
+    mail, level = occasion.mail, desk.policy.level_name(after.level)
     facts = letter_facts.reopened(after, level, local_day(now, desk.policy.office.timezone))
     return QueueLetter(
         "reopened", after.customer, after.subject, facts, "auto-replied", now, after.reference,

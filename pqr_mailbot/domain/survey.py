@@ -45,22 +45,30 @@ _THANKS = re.compile(
 )
 # A courtesy is made of these words alone: whoever tells of more, however kindly, is read by a person.
 _COURTESY = frozenset(
-    """gracias muchas muchisimas mil muchos mucho agradezco agradecemos agradecida agradecido agradecidos agradecidas muy
-    amable amables excelente perfecto perfecta ok okay vale listo recibido recibida entendido thanks thx thank you so
-    much very many for your the help obrigado obrigada obrigados muito pela pelo ajuda atencao que este esten bien bueno
-    buen buena buenos buenas dia dias tarde tardes noche noches semana fin feliz linda lindo bendiciones dios los las
-    les lo la el le bendiga por de del y e a en con su sus mi todo toda todos todas ayuda atencion respuesta servicio
-    gestion solucion colaboracion apoyo pronta pronto prontitud rapida rapido oportuna tiempo informacion realizada
-    prestada brindada saludo saludos cordial cordialmente atentamente hola senores senoras senor senora equipo orden
-    quede contenta contento contentos satisfecha satisfecho satisfechos feliz encantada encantado si claro
-    genial super excelentes quedamos quedo atenta atento ustedes usted un una abrazo great good service reply answer nice day regards best""".split()
+    re.findall(
+        r"\w+",
+        """
+    gracias muchas muchisimas mil muchos mucho agradezco agradecemos agradecida agradecido agradecidos
+    agradecidas muy amable amables excelente perfecto perfecta ok okay vale listo recibido recibida entendido
+    thanks thx thank you so much very many for your the help obrigado obrigada obrigados muito pela pelo ajuda
+    atencao que este esten bien bueno buen buena buenos buenas dia dias tarde tardes noche noches semana fin
+    feliz linda lindo bendiciones dios los las les lo la el le bendiga por de del y e a en con su sus mi todo
+    toda todos todas ayuda atencion respuesta servicio gestion solucion colaboracion apoyo pronta pronto
+    prontitud rapida rapido oportuna tiempo informacion realizada prestada brindada saludo saludos cordial
+    cordialmente atentamente hola senores senoras senor senora equipo orden quede contenta contento contentos
+    satisfecha satisfecho satisfechos feliz encantada encantado si claro genial super excelentes quedamos quedo
+    atenta atento ustedes usted un una abrazo great good service reply answer nice day regards best
+""",
+    )
 )
 _DISAGREES = re.compile(
-    r"\bno (?:estoy|estamos|me encuentro|quede|quedo|quedamos) (?:para nada |en absoluto |nada |muy )?(?:de acuerdo|conforme|satisfech[oa]s?)\b"
+    r"\bno (?:estoy|estamos|me encuentro|quede|quedo|quedamos) "
+    r"(?:para nada |en absoluto |nada |muy )?(?:de acuerdo|conforme|satisfech[oa]s?)\b"
     r"|\b(?:inconforme|en desacuerdo|insatisfech[oa])\b|\bno (?:acepto|comparto|aceptamos) (?:su|la|esa|esta|dicha) "
     r"(?:respuesta|solucion|decision|propuesta)\b"
     r"|\b(?:su|la|esa) respuesta no (?:me |nos )?(?:sirve|resuelve|soluciona|satisface)\b"
-    r"|\bno (?:me|nos) (?:sirve|satisface|convence) (?:su|la|esa|esta) respuesta\b|\brespuesta no (?:es )?satisfactoria\b"
+    r"|\bno (?:me|nos) (?:sirve|satisface|convence) (?:su|la|esa|esta) respuesta\b"
+    r"|\brespuesta no (?:es )?satisfactoria\b"
     r"|\bi (?:do not|don't) agree\b|\bi disagree\b|\bnao (?:concordo|estou de acordo)\b"
 )
 
