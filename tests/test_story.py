@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from bench import Bench, eml
 from office import BOGOTA, DESK, POLICY
 
 from pqr_mailbot.adapters.holidays import business_calendar
+from pqr_mailbot.adapters.sqlite_views import Filter, Views
 from pqr_mailbot.config import SHIPPED_REMINDERS, rules_of
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.clock import ClockRound
@@ -457,6 +459,19 @@ def test_a_type_and_back_again_gives_back_the_extension_and_the_pause(bench: Ben
         bench.take(by(ANA, f"#tipo {kind}", told), at(11, 10, number))
         dates.append(bench.tickets()[0]["due_on"])
     assert dates == ["2026-06-24", "2026-07-01", "2026-07-07", "2026-07-14"]
+
+
+def test_who_owes_us_something_is_not_told_that_we_are_late(bench: Bench) -> None:
+    bench.take(eml(subject="Solicitud de cotización", text="Solicito una cotización para 20 kilos."), at(1))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#tipo solicitud\n#esperar\n\n¿A qué ciudad?", told), at(17))
+    struck(bench, at(25, 9), at(26, 9))
+    assert bench.letters("overdue") == []
+    with closing(Views(bench.path, BOGOTA, LADDER.calendar)) as views:
+        assert views.tickets(Filter(overdue=True), date(2026, 6, 26)) == []
+    bench.take(by(ANA, "#tipo reclamo", told), at(26, 10))
+    with closing(Views(bench.path, BOGOTA, LADDER.calendar)) as views:
+        assert len(views.tickets(Filter(overdue=True), date(2026, 6, 26))) == 1
 
 
 def test_progress_promises_no_day_that_has_passed(bench: Bench) -> None:
