@@ -108,7 +108,7 @@ def _calendar(settings: Settings, now: datetime) -> Iterator[Finding]:
 def _store(settings: Settings, now: datetime) -> Iterator[Finding]:
     path, last_event = settings.store.path, None
     try:
-        with closing(Views(path, settings.office.zone, wiring.desk_of(settings).calendar)) as views:
+        with closing(Views(path, settings.office.zone, wiring.desk_of(settings).calendar, settings.types)) as views:
             damage, last_event = views.soundness()
             moved = views.moved_deadlines() if damage == "ok" else []
         yield Finding("ok" if damage == "ok" else "FAIL", "store", f"{path}: {damage}")

@@ -67,7 +67,7 @@ class Office:
     @contextmanager
     def views(self) -> Iterator[tuple[Views, config.Settings]]:
         settings = self.settings()
-        views = Views(settings.store.path, settings.office.zone, wiring.desk_of(settings).calendar)
+        views = Views(settings.store.path, settings.office.zone, wiring.desk_of(settings).calendar, settings.types)
         try:
             yield views, settings
         finally:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -33,6 +33,7 @@ from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
+PATIENCE = timedelta(minutes=15)  # for which the clock waits for the first look into the mailbox
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 DRAIN_SECONDS = 10.0  # how long letters under way may take at the end
 
@@ -79,7 +80,7 @@ class Daemon:
         self._new_mailer = partial(wiring.mailer_of, settings, secrets)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
-        self._broken = False
+        self._broken, self._caught_up, self._opened_at = False, False, clock()
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def _sent_watch(self, settings: Settings, secrets: wiring.Secrets) -> SentWatch | None:
@@ -179,7 +180,12 @@ class Daemon:
         def refused(store: Store, letter: DueLetter, outcome: Outcome, now: datetime) -> None:
             Refusals(self._handler(store)).note(letter, outcome, now)
 
-        return Delivery(self.books, mailer, self._smtp, self._width, self._clock, refused, self._stopping.is_set)
+        def decided_again(store: Store, letters: list[DueLetter], now: datetime) -> list[DueLetter]:
+            return ClockRound(self._handler(store)).decided_again(letters, now)
+
+        return Delivery(
+            self.books, mailer, self._smtp, self._width, self._clock, refused, decided_again, self._stopping.is_set
+        )
 
     # -- the daemon ------------------------------------------------------------------------------------------------
 
@@ -223,10 +229,16 @@ class Daemon:
     def _threads_beside(self, loop: asyncio.AbstractEventLoop) -> list[threading.Thread]:
         """What the mailbox's thread wakes: handling, and a thread that looks at the Sent folder if it is watched."""
         self.receiver.on_mail = lambda: _wake(loop, self._mail)
+        self.receiver.on_fetch = self._fetched
         if self.sent is None:
             return []
-        self.sent.on_mail, self.receiver.on_fetch = self.receiver.on_mail, self.sent.tell
+        self.sent.on_mail = self.receiver.on_mail
         return [threading.Thread(target=self.sent.run, name="sent", daemon=True)]
+
+    def _fetched(self) -> None:
+        self._caught_up = True
+        if self.sent:
+            self.sent.tell()
 
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         """The mailbox's thread. A bug in it must not leave a desk that is open and deaf."""
@@ -255,10 +267,15 @@ class Daemon:
         async def work() -> None:
             while not self._stopping.is_set() and await self.books.do(self._handle_some):
                 self._letters.set()
-            if not self._stopping.is_set() and await self.books.do(self._clock_round):
+            if not self._stopping.is_set() and self._may_strike() and await self.books.do(self._clock_round):
                 self._letters.set()
 
         await self._whenever(self._mail, work)
+
+    def _may_strike(self) -> bool:
+        """After a downtime the mail that waited comes first: what a customer sent in time must not be called missing.
+        A mailbox that cannot be read does not hold up the clock for long."""
+        return self._caught_up or self._clock() >= self._opened_at + PATIENCE
 
     async def _deliver_letters(self) -> None:
         mailer = await self._mailer_or_trouble()

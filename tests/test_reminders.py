@@ -94,6 +94,7 @@ def test_other_terms_scale_by_the_same_shares(term: int, days: list[int]) -> Non
     assert [scaled(rule, term) for rule in LADDER.reminders] == days
 
 
+ASKED = frozenset({("survey", "")})
 STANDS: list[tuple[str, Ticket, dict[str, Any], date, list[str]]] = [
     ("an answer ends “sin respuesta”", ticket(state=State.OPEN, acknowledged_at=NOW), {}, date(2026, 6, 9), []),
     ("a person wrote on the 10th", ticket(state=State.OPEN, acknowledged_at=NOW), {"office_word_on": date(2026, 6, 10)},
@@ -106,8 +107,20 @@ STANDS: list[tuple[str, Ticket, dict[str, Any], date, list[str]]] = [
      classification=Classification("sugerencia", 1.0)), {"resolved_on": JUNE}, date(2026, 6, 3), []),
     ("no survey to who refuses them", ticket(state=State.RESOLVED, acknowledged_at=NOW),
      {"resolved_on": JUNE, "no_surveys": True}, date(2026, 6, 3), []),
-    ("quiet for five days", ticket(state=State.RESOLVED, acknowledged_at=NOW), {"resolved_on": JUNE},
-     date(2026, 6, 9), ["survey", "quiet"]),
+    ("asked before it is closed", ticket(state=State.RESOLVED, acknowledged_at=NOW), {"resolved_on": JUNE},
+     date(2026, 6, 9), ["survey"]),
+    ("quiet for five days, and asked", ticket(state=State.RESOLVED, acknowledged_at=NOW, resolved_at=NOW),
+     {"resolved_on": JUNE, "fired": ASKED, "surveyed_on": date(2026, 6, 3)}, date(2026, 6, 9), ["quiet"]),
+    ("asked too late to be closed already", ticket(state=State.RESOLVED, acknowledged_at=NOW, resolved_at=NOW),
+     {"resolved_on": JUNE, "fired": ASKED, "surveyed_on": date(2026, 6, 9)}, date(2026, 6, 11), []),
+    ("a person wrote again", ticket(state=State.RESOLVED, acknowledged_at=NOW, resolved_at=NOW),
+     {"resolved_on": JUNE, "fired": ASKED, "office_word_on": date(2026, 6, 5)}, date(2026, 6, 9), []),
+    ("a term that stands still does not end", ticket(state=State.WAITING, acknowledged_at=NOW,
+     pauses=(Pause(date(2026, 6, 5)),), classification=Classification("solicitud", 1.0)), {}, date(2026, 6, 26),
+     ["sin resolver, 8 días"]),
+    ("that of a reclamo never does", ticket(state=State.WAITING, acknowledged_at=NOW,
+     pauses=(Pause(date(2026, 6, 5)),)), {}, date(2026, 6, 26),
+     ["sin resolver, 8 días", "faltan 3 días", "falta 1 día", "vencido, al cliente", "vencido"]),
     ("not quiet: the customer said thanks", ticket(state=State.RESOLVED, acknowledged_at=NOW),
      {"resolved_on": JUNE, "customer_word_on": date(2026, 6, 4)}, date(2026, 6, 9), ["survey"]),
     ("nothing about a closed case", ticket(state=State.CLOSED), {}, date(2026, 7, 9), []),

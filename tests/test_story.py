@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bench import Bench, eml
 from office import BOGOTA, DESK, POLICY
 
 from pqr_mailbot.adapters.holidays import business_calendar
+from pqr_mailbot.adapters.sqlite_views import Filter, Views
 from pqr_mailbot.config import SHIPPED_REMINDERS, rules_of
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.clock import ClockRound
@@ -217,6 +219,16 @@ def test_what_the_customer_says_after_the_resolution(bench: Bench, text: str, st
     assert [str(one) for one in bench.letters()[before:]] == letters
 
 
+@pytest.mark.parametrize(("text", "cases"), [("Mil gracias", 1), ("Gracias, pero llegó otra bolsa rota", 2)])
+def test_thanks_for_a_closed_case_open_no_new_one(bench: Bench, text: str, cases: int) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    continued(days, 2, 12)
+    closing = bench.letters("closed")[0].mail["Message-ID"]
+    bench.take(eml(subject=f"Re: [{ONE}]", text=text, message_id="<c2@x>", In_Reply_To=closing), at(12))
+    assert [one["state"] for one in bench.tickets()] == ["closed", "new"][:cases]
+
+
 def test_a_second_reopening_goes_up(bench: Bench) -> None:
     days = Days(bench)
     resolved(bench, days)
@@ -283,6 +295,196 @@ def test_nothing_that_can_wait_leaves_at_night_or_on_a_holiday(bench: Bench) -> 
     for moment in (at(10, 6, 59), at(10, 17), at(13, 10), at(14, 10), at(15, 10)):
         clock.run(moment)
     assert len(bench.letters()) == count
+
+
+# -- an outage of the server that takes letters --------------------------------------------------------------------
+
+
+def leaving(bench: Bench, now: datetime) -> list[str]:
+    """What goes when the server takes letters again."""
+    clock, store = ClockRound(bench.handler), bench.store
+    with store.transaction():
+        gone = clock.decided_again(store.claim_letters(now, 100), now)
+        for letter in gone:
+            store.letter_sent(letter, "250 ok", now)
+    return [f"{letter.letter}>{letter.recipient.partition('@')[0]}" for letter in gone]
+
+
+def struck(bench: Bench, *moments: datetime) -> None:
+    for moment in moments:
+        ClockRound(bench.handler).run(moment)
+
+
+def superseded(bench: Bench) -> list[str]:
+    rows = bench.rows("SELECT letter, recipient FROM outbox WHERE state = 'dead' AND error = 'superseded' ORDER BY id")
+    return [f"{row['letter']}>{row['recipient'].partition('@')[0]}" for row in rows]
+
+
+def test_two_days_of_outage_then_resolved_what_the_clock_wrote_is_superseded(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    assert leaving(bench, at(1)) == ["acknowledgement>clara", "notification>ana"]
+    struck(bench, at(10, 9), at(11, 9), at(12, 9))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#resolver\n\nLe devolvimos el dinero.", told), at(12, 11))
+    assert leaving(bench, at(12, 12)) == ["digest>ana", "resolved>clara", "transcript>ana"]
+    assert superseded(bench) == [
+        "reminder>ana", "escalation>coordinacion", "digest>ana", "digest>ana", "progress>clara", "reminder>ana",
+        "reminder>coordinacion",
+    ]  # fmt: skip
+    events = bench.rows("SELECT detail FROM ticket_event WHERE event = 'letter_superseded'")
+    assert {"detail": "progress to clara@correo.test"} in events
+
+
+def test_what_still_holds_goes_after_an_outage_in_office_hours(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    leaving(bench, at(1))
+    struck(bench, at(12, 16, 59))
+    assert leaving(bench, at(12, 17, 1)) == []
+    assert leaving(bench, at(13, 10)) == []
+    assert leaving(bench, at(16, 8, 15)) == ["progress>clara", "reminder>ana", "reminder>coordinacion"]
+    assert superseded(bench) == ["digest>ana"]
+
+
+def test_a_repeated_letter_of_yesterday_is_not_sent_beside_that_of_today(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    leaving(bench, at(1))
+    struck(bench, at(24, 9))
+    leaving(bench, at(24, 9))
+    struck(bench, at(25, 9), at(26, 9))
+    sent = leaving(bench, at(26, 9))
+    assert sorted(sent) == ["digest>ana", "escalation>ana", "escalation>gerencia", "overdue>clara"]
+
+
+def test_a_survey_that_never_left_is_asked_after_the_next_resolution(bench: Bench) -> None:
+    days = Days(bench)
+    resolved(bench, days)
+    leaving(bench, at(2))
+    struck(bench, at(4, 9))
+    bench.take(eml(subject=f"Re: [{ONE}]", text="Sigue fallando.", message_id="<c2@x>"), at(4, 10))
+    assert "survey>clara" not in leaving(bench, at(4, 11))
+    told = bench.letters("notification")[-1].mail["Message-ID"]
+    bench.take(by(ANA, "#resolver\n\nListo.", told), at(5))
+    struck(bench, at(10, 9))
+    assert "survey>clara" in leaving(bench, at(10, 9))
+
+
+# -- an office that changes ----------------------------------------------------------------------------------------
+
+
+def other_office(bench: Bench, **changes: object) -> Bench:
+    """The same store under another configuration."""
+    return Bench(bench.path, Desk(replace(LADDER.policy, **changes), LADDER.calendar))  # type: ignore[arg-type]
+
+
+def said_at(bench: Bench, now: datetime) -> list[str]:
+    before = len(bench.letters())
+    struck(bench, now)
+    return [str(one) for one in bench.letters()[before:] if one.name != "digest"]
+
+
+def test_an_escalated_case_outlives_the_levels_it_rose_to(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    struck(bench, at(23, 9))
+    assert bench.tickets()[0]["level"] == 3
+    smaller = other_office(bench, levels=POLICY.levels[:1])
+    told = said_at(smaller, at(25, 9))
+    assert told == ["overdue>clara@correo.test", "escalation>ana@lohas.test"]
+    again = eml(subject=f"Re: [{ONE}]", text="No estoy de acuerdo.", message_id="<c2@x>")
+    assert smaller.take(again, at(25, 10))["state"] == "done"
+
+
+def test_who_has_left_hears_nothing_any_more(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    level = replace(POLICY.levels[0], addresses=("luz@lohas.test",))
+    without = other_office(bench, agents=POLICY.agents[1:], levels=(level, *POLICY.levels[1:]))
+    assert said_at(without, at(3, 9)) == ["reminder>luz@lohas.test"]
+
+
+def test_the_desk_hears_what_an_owner_who_is_away_would_miss(bench: Bench) -> None:
+    level = replace(POLICY.levels[0], addresses=("ana@lohas.test", "luz@lohas.test"))
+    both = other_office(bench, levels=(level, *POLICY.levels[1:]))
+    both.take(eml(), at(1))
+    with both.store.transaction():
+        both.store._run("UPDATE ticket SET acknowledged_at = opened_at")
+        both.store.note_absence("ana@lohas.test", date(2026, 6, 2), date(2026, 6, 30))
+    assert said_at(both, at(3, 9)) == ["reminder>luz@lohas.test"]
+
+
+def test_the_owner_who_is_the_level_too_hears_once_why(bench: Bench) -> None:
+    small = other_office(bench, levels=POLICY.levels[:1])
+    small.take(eml(), at(1))
+    with small.store.transaction():
+        small.store._run("UPDATE ticket SET acknowledged_at = opened_at")
+    struck(small, at(12, 9))
+    (letter,) = small.letters("reminder")
+    assert " ".join(letter.text.split()).count("sin resolver, 8 días") == 1
+
+
+def test_a_clock_that_was_ahead_forgets_no_case(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    leaving(bench, at(1))
+    struck(bench, at(30, 9))  # everything was said, too early
+    bench.take(by(ANA, "#resolver\n\nListo.", told), at(2))
+    struck(bench, at(30, 10), at(3, 9))
+    look_on = bench.tickets()[0]["look_on"]
+    assert look_on <= "2026-06-10"
+
+
+def test_a_thousand_letters_of_the_clock_keep_no_acknowledgement_waiting(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    with bench.store.transaction():
+        for number in range(300):
+            bench.store._run(
+                """INSERT INTO outbox (letter, recipient, sender, automatic, message_id, token, raw, created_at,
+                not_before, next_attempt_at, customer_facing) SELECT 'survey', recipient, sender, 1, ?1, ?1, raw,
+                created_at, ?2, next_attempt_at, 1 FROM outbox LIMIT 1""",
+                f"<{number}@x>", f"{at(2, 9).astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+            )  # fmt: skip
+    bench.take(eml(DIEGO, text="Otro asunto.", message_id="<d1@x>"), at(2, 9, 1))
+    (_, acknowledged) = bench.rows("SELECT not_before FROM outbox WHERE letter = 'acknowledgement' ORDER BY id")
+    assert acknowledged["not_before"] < "2026-06-02T14:02"
+
+
+def test_a_type_and_back_again_gives_back_the_extension_and_the_pause(bench: Bench) -> None:
+    bench.take(eml(subject="Solicitud de cotización", text="Solicito una cotización para 20 kilos."), at(1))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#tipo solicitud\n#prorrogar 2026-07-07 llega el lote", told), at(2))
+    bench.take(by(ANA, "#esperar\n\n¿A qué ciudad?", told), at(3))
+    bench.take(eml(subject=f"Re: [{ONE}]", text="A Cali.", message_id="<c2@x>"), at(10))
+    was = bench.tickets()[0]["due_on"]
+    assert was == "2026-07-14"  # 23 business days and four that were waited for; 13 July is a holiday
+    dates = []
+    for number, kind in enumerate(("reclamo", "habeas_data", "queja", "solicitud")):
+        bench.take(by(ANA, f"#tipo {kind}", told), at(11, 10, number))
+        dates.append(bench.tickets()[0]["due_on"])
+    assert dates == ["2026-06-24", "2026-07-01", "2026-07-07", "2026-07-14"]
+
+
+def test_who_owes_us_something_is_not_told_that_we_are_late(bench: Bench) -> None:
+    bench.take(eml(subject="Solicitud de cotización", text="Solicito una cotización para 20 kilos."), at(1))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "#tipo solicitud\n#esperar\n\n¿A qué ciudad?", told), at(17))
+    struck(bench, at(25, 9), at(26, 9))
+    assert bench.letters("overdue") == []
+    with closing(Views(bench.path, BOGOTA, LADDER.calendar)) as views:
+        assert views.tickets(Filter(overdue=True), date(2026, 6, 26)) == []
+    bench.take(by(ANA, "#tipo reclamo", told), at(26, 10))
+    with closing(Views(bench.path, BOGOTA, LADDER.calendar)) as views:
+        assert len(views.tickets(Filter(overdue=True), date(2026, 6, 26))) == 1
+
+
+def test_progress_promises_no_day_that_has_passed(bench: Bench) -> None:
+    bench.take(eml(), at(1))
+    told = bench.letters("notification")[0].mail["Message-ID"]
+    bench.take(by(ANA, "Estamos averiguando.", told), at(17))
+    clock = ClockRound(bench.handler)
+    for day in range(1, 15):
+        clock.run(datetime(2026, 7, day, 9, tzinfo=BOGOTA))
+    assert bench.letters("progress")
+    for letter in bench.letters("progress"):
+        assert "no cambia" not in letter.text
+        assert "lo antes posible" in letter.text
 
 
 # -- another calendar ----------------------------------------------------------------------------------------------

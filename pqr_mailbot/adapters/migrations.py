@@ -58,6 +58,19 @@ def m006_clock(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m007_reasons(db: Database) -> None:
+    """Why the clock wrote a letter: when the reason is gone before the first attempt, it is not sent."""
+    db.execute("""CREATE TABLE letter_reason (
+        outbox_id INTEGER NOT NULL REFERENCES outbox (id),
+        about TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        cycle TEXT NOT NULL,
+        PRIMARY KEY (outbox_id, about, rule, cycle)
+    ) STRICT, WITHOUT ROWID""")
+    db.execute("CREATE INDEX letter_reason_about ON letter_reason (about, rule, cycle)")
+
+
 _CLOCK = (
     # '': at the next look. Whatever happens to a case brings it to the front.
     "ALTER TABLE ticket ADD COLUMN look_on TEXT NOT NULL DEFAULT ''",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Aside, CaseFile, Found, HeldMail, Incoming, Moved, Words
 from pqr_mailbot.domain.letter_facts import PERSONS_LETTERS, history
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
+from pqr_mailbot.domain.policy import TicketType, counted
 from pqr_mailbot.domain.reminders import Standing
 from pqr_mailbot.domain.situation import Desk
 
@@ -189,7 +190,7 @@ class Cases:
 
     def moved_deadlines(self, desk: Desk) -> list[Moved]:
         """The live cases whose deadline, counted anew by today's rules, is another than the one they have."""
-        return moved_deadlines(self.store._all, desk.calendar, desk.policy.office.timezone)
+        return moved_deadlines(self.store._all, desk.calendar, desk.policy.office.timezone, desk.policy.types)
 
     # -- the clock -------------------------------------------------------------------------------------------------
 
@@ -209,6 +210,7 @@ class Cases:
                 (SELECT max(at) FROM message WHERE reference = ticket.reference AND direction = 'in') AS asked_at,
                 (SELECT max(at) FROM message WHERE reference = ticket.reference AND direction = 'out'
                     AND coalesce(letter, 'answer') IN (SELECT value FROM json_each(?2))) AS answered_at,
+                (SELECT max(at) FROM fired WHERE about = ticket.reference AND rule = 'survey') AS surveyed_at,
                 (SELECT json_group_array(json_array(rule, cycle)) FROM fired WHERE about = ticket.reference) AS fired
             FROM ticket JOIN person ON person.address = ticket.customer
             WHERE ticket.reference IN (SELECT value FROM json_each(?1))""",
@@ -232,6 +234,7 @@ class Cases:
             reopened=ticket.reopened,
             fired=frozenset((rule, cycle) for rule, cycle in json.loads(row["fired"])),
             no_surveys=bool(row["no_surveys"]),
+            surveyed_on=day(row["surveyed_at"]) if row["surveyed_at"] else None,
         )
 
     # -- the morning -----------------------------------------------------------------------------------------------
@@ -250,22 +253,24 @@ class Cases:
 
 
 def moved_deadlines(
-    read: Callable[[str], list[dict[str, Any]]], calendar: BusinessCalendar, zone: ZoneInfo
+    read: Callable[[str], list[dict[str, Any]]], calendar: BusinessCalendar, zone: ZoneInfo,
+    types: Mapping[str, TicketType],
 ) -> list[Moved]:
     """`read` runs a query. Terms that begin on the same day are counted once."""
     pauses: dict[str, list[Pause]] = {}
     for row in read("SELECT reference, asked_on, completed_on FROM pause WHERE completed_on IS NOT NULL"):
         pause = Pause(date.fromisoformat(row["asked_on"]), date.fromisoformat(row["completed_on"]))
         pauses.setdefault(row["reference"], []).append(pause)
-    counted: dict[tuple[date, int, tuple[Pause, ...]], date] = {}
+    known: dict[tuple[date, int, tuple[Pause, ...]], date] = {}
     moved = []
-    terms = "SELECT reference, opened_at, business_days + extension_days AS days, due_on FROM ticket"
+    terms = "SELECT reference, opened_at, type, business_days, extension_days, due_on FROM ticket"
     for row in read(f"{terms} WHERE {_LIVE}"):
-        key = (local_day(instant(row["opened_at"]), zone), row["days"], tuple(pauses.get(row["reference"], ())))
-        if key not in counted:
-            counted[key] = calendar.term(*key).due_on
-        if (was := date.fromisoformat(row["due_on"])) != counted[key]:
-            moved.append(Moved(row["reference"], was, counted[key]))
+        extension, held = counted(types.get(row["type"]), row["extension_days"], pauses.get(row["reference"], ()))
+        key = (local_day(instant(row["opened_at"]), zone), row["business_days"] + extension, held)
+        if key not in known:
+            known[key] = calendar.term(*key).due_on
+        if (was := date.fromisoformat(row["due_on"])) != known[key]:
+            moved.append(Moved(row["reference"], was, known[key]))
     return moved
 
 

@@ -29,7 +29,7 @@ from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
-from pqr_mailbot.domain.effects import CloseInbound, NoteEvent, NoteRating, OpenTicket, RecordMessage
+from pqr_mailbot.domain.effects import Because, CloseInbound, NoteEvent, NoteRating, OpenTicket, RecordMessage
 from pqr_mailbot.domain.given_id import comparable, id_given
 from pqr_mailbot.domain.identify import KnownId
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Evidence, Mail, State, Ticket
@@ -37,6 +37,7 @@ from pqr_mailbot.domain.reference import format_reference
 from pqr_mailbot.domain.situation import Earlier, Waiting
 
 ACKNOWLEDGING = ("acknowledgement", "phone_receipt")  # letters that are the customer's constancia
+OF_THE_CLOCK = ("progress", "overdue", "survey", "closed", "withdrawal")  # letters to customers
 BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
 
 
@@ -591,10 +592,13 @@ class Store:
         return tuple(instant(row["not_before"]) for row in rows)
 
     def automatic_letters(self, since: datetime) -> tuple[datetime, ...]:
-        """When automatic letters to customers go or went, those since an instant, oldest first."""
+        """When automatic letters to customers go or went, those since an instant, oldest first. Letters of the clock
+        answer nobody, so they feed no loop: an acknowledgement does not wait for them."""
         rows = self._all(
-            "SELECT not_before FROM outbox WHERE automatic AND not_before > ? ORDER BY not_before", stamp(since)
-        )
+            """SELECT not_before FROM outbox WHERE automatic AND not_before > ?
+            AND letter NOT IN (SELECT value FROM json_each(?)) ORDER BY not_before""",
+            stamp(since), json.dumps(OF_THE_CLOCK),
+        )  # fmt: skip
         return tuple(instant(row["not_before"]) for row in rows)
 
     def waiting_acknowledgement(self, recipient: str, now: datetime) -> Waiting | None:
@@ -803,6 +807,28 @@ class Store:
             created_at=stamp(now), not_before=stamp(letter.not_before), next_attempt_at=stamp(letter.not_before),
             about=letter.about, customer_facing=letter.customer_facing, seen=self._last_message(letter.reference),
         )  # fmt: skip
+
+    def note_reasons(self, outbox_id: int, because: Sequence[Because]) -> None:
+        """Why the clock wrote a letter."""
+        for about, rule, cycle in because:
+            self._run("INSERT OR IGNORE INTO letter_reason VALUES (?, ?, ?, ?)", outbox_id, about, rule, cycle)
+
+    def reasons(self, outbox_id: int) -> list[Because]:
+        rows = self._all("SELECT about, rule, cycle FROM letter_reason WHERE outbox_id = ?", outbox_id)
+        return [(row["about"], row["rule"], row["cycle"]) for row in rows]
+
+    def letter_superseded(self, letter: DueLetter) -> None:
+        """Its reason is gone before it was ever tried. What nobody was told may be said when its time comes again."""
+        sql = "UPDATE outbox SET state = 'dead', attempts = attempts - 1, error = 'superseded' WHERE id = ?"
+        self._run(sql, letter.id)
+        self._run(
+            """DELETE FROM fired WHERE (about, rule, cycle) IN (
+                SELECT about, rule, cycle FROM letter_reason AS mine WHERE outbox_id = ?1 AND NOT EXISTS (
+                    SELECT 1 FROM letter_reason AS other JOIN outbox ON outbox.id = other.outbox_id
+                    WHERE (other.about, other.rule, other.cycle) = (mine.about, mine.rule, mine.cycle)
+                    AND outbox.state <> 'dead'))""",
+            letter.id,
+        )
 
     def _last_message(self, reference: str | None) -> int | None:
         row = self._one("SELECT max(id) AS id FROM message WHERE reference = ?", reference)

@@ -23,6 +23,7 @@ from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
 from pqr_mailbot.domain.model import State
+from pqr_mailbot.domain.policy import SHIPPED_TYPES, TicketType, counted
 
 Row = dict[str, Any]
 INBOUND_STATES = ("new", "done", "set_aside", "failed")
@@ -36,6 +37,11 @@ _MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
 _TICKET = (
     """SELECT ticket.*, person.name AS customer_name FROM ticket JOIN person ON person.address = ticket.customer"""
 )
+
+
+_SUSPENDED = """state = 'waiting' AND type IN (SELECT value FROM json_each(?)) AND EXISTS (
+    SELECT 1 FROM pause WHERE pause.reference = ticket.reference AND completed_on IS NULL)"""
+SHIPPED: Mapping[str, TicketType] = {kind.key: kind for kind in SHIPPED_TYPES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,11 @@ class OlderStore(StoreProblem):
 class Views:
     """The store for reading, in the office's zone: everything is seen as it was at the first look."""
 
-    def __init__(self, path: Path, zone: ZoneInfo, calendar: BusinessCalendar) -> None:
+    def __init__(
+        self, path: Path, zone: ZoneInfo, calendar: BusinessCalendar, types: Mapping[str, TicketType] = SHIPPED
+    ) -> None:
         """Raises StoreProblem when there is no store that can be read; NoStore, OlderStore when starting mends it."""
-        self._zone, self._calendar, self._path = zone, calendar, path
+        self._zone, self._calendar, self._types, self._path = zone, calendar, types, path
         self._db = _opened(path)
         try:
             self._check_schema()
@@ -104,7 +112,8 @@ class Views:
                 values.append(value)
         if wanted.overdue:
             where.append("due_on < ? AND state NOT IN ('resolved', 'closed')")
-            values.append(today.isoformat())
+            where.append(f"NOT ({_SUSPENDED})")
+            values += [today.isoformat(), json.dumps([key for key, kind in self._types.items() if kind.wait_months])]
         rows = self._all(f"{_TICKET} WHERE {' AND '.join(where)} ORDER BY ticket.id", *values)
         return [self._ticket(row) for row in rows]
 
@@ -141,8 +150,9 @@ class Views:
 
     def _deadline(self, row: Row, today: date) -> Row:
         """Counted anew from the receipt, with the holidays it skipped."""
-        days = row["business_days"] + row["extension_days"]
-        term = self._calendar.term(local_day(instant(row["opened_at"]), self._zone), days, self._pauses(row))
+        extension, pauses = counted(self._types.get(row["type"]), row["extension_days"], self._pauses(row))
+        days = row["business_days"] + extension
+        term = self._calendar.term(local_day(instant(row["opened_at"]), self._zone), days, pauses)
         due_on = date.fromisoformat(row["due_on"])
         return {
             "due_on": row["due_on"],
@@ -218,7 +228,7 @@ class Views:
 
     def moved_deadlines(self) -> list[Moved]:
         """The live cases whose deadline today's calendar counts otherwise: starting the daemon moves them."""
-        return moved_deadlines(self._all, self._calendar, self._zone)
+        return moved_deadlines(self._all, self._calendar, self._zone, self._types)
 
     def search(self, text: str) -> list[Row]:
         """Full text, accents and case aside; every word must be there. What people type is never query syntax."""
@@ -321,7 +331,7 @@ class Views:
                 "letter", "may or may not have arrived (`outbox --state uncertain`)",
             ),
             *_counted(
-                self._since("outbox", "state = 'dead' AND created_at", now - REMEMBERED),
+                self._since("outbox", "state = 'dead' AND error <> 'superseded' AND created_at", now - REMEMBERED),
                 "letter", "could not be delivered (`outbox --state dead`)",
             ),
             *_counted(

@@ -195,8 +195,9 @@ def on_mail(occasion: Occasion, situation: Situation, desk: Desk, now: datetime)
 
 
 def _goes_on(occasion: Occasion, ticket: Ticket, situation: Situation) -> bool:
-    """A closed case is final, but for an answer to the survey about it."""
-    return ticket.state is not State.CLOSED or heard(occasion, ticket, situation.surveyed).answer is not None
+    """A closed case is final, but for an answer to the survey about it, and for thanks."""
+    said = heard(occasion, ticket, situation.surveyed)
+    return ticket.state is not State.CLOSED or said.answer is not None or said.courtesy
 
 
 def paced(times: Sequence[datetime], limit: int, window: timedelta, now: datetime) -> datetime:
@@ -288,6 +289,7 @@ def _followed_up(
     again = ticket.state in (State.RESOLVED, State.CLOSED) and after.state is State.OPEN
     if again:
         after = replace(after, resolved_at=None, closed_at=None, reopened=ticket.reopened + 1)
+        after = replace(after, due_on=desk.due(after).due_on)  # the calendar may be another since
         effects.append(NoteEvent(ticket.reference, occasion.identity.author.address, "reopened", said.event))
     reason = why_up(ticket, after, said, situation)
     if reason and escalation.can_rise(after, desk):
@@ -301,7 +303,7 @@ def _followed_up(
 
 
 def _reopened_letter(occasion: Occasion, after: Ticket, desk: Desk, now: datetime) -> QueueLetter:
-    mail, level = occasion.mail, desk.policy.levels[after.level - 1].name if after.level > 1 else ""
+    mail, level = occasion.mail, desk.policy.level_name(after.level)
     facts = letter_facts.reopened(after, level, local_day(now, desk.policy.office.timezone))
     return QueueLetter(
         "reopened", after.customer, after.subject, facts, "auto-replied", now, after.reference,

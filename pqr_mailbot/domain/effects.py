@@ -9,6 +9,7 @@ from typing import Literal
 
 from pqr_mailbot.domain.model import Address, Attachment, Classification, Ticket, Verdict
 
+Because = tuple[str, str, str]  # a case, or an agent for their digest; a rule; a cycle: as in `Fire`
 Automatic = Literal["auto-replied", "auto-generated"]  # RFC 3834 section 5; None: a person's own words
 
 # What a letter may be told: str, int, bool, date, None, lists and mappings of them; a template can call nothing.
@@ -203,6 +204,7 @@ class QueueLetter:
     enclosed_from: int | None = None
     thread_topic: str = ""  # Outlook's own threading, passed on as the customer's program made it
     thread_index: str = ""
+    because: tuple[Because, ...] = ()  # why the clock writes it: decided again before its first attempt
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def raised(ticket: Ticket, level: int, reason: str, by: str) -> tuple[Ticket, li
 def letters(
     ticket: Ticket, level: int, told: Told, reason: str, by: str, source: int | None, desk: Desk, now: datetime,
     only: Sequence[str] | None = None,
-) -> list[Effect]:  # fmt: skip
+) -> list[QueueLetter]:  # fmt: skip
     """To everybody of a level, or `only` to these. `source`: the inbound mail whose attachments go along."""
     policy = desk.policy
     found = policy.levels[min(level, len(policy.levels)) - 1] if policy.levels else None
@@ -35,7 +35,7 @@ def letters(
         "level_name": found.name,
         "escalated_by": by,
     }
-    queued: list[Effect] = []
+    queued: list[QueueLetter] = []
     for address in found.addresses if only is None else only:
         colleague = policy.colleague(address)
         name = colleague.name if colleague else ""

@@ -36,7 +36,7 @@ def heard(occasion: Occasion, ticket: Ticket, surveyed: bool) -> Heard:
         if answer.says_something:
             event = "unhappy" if answer.unhappy else "surveys_refused" if answer.no_surveys else "rated"
             return Heard(event, answer, courtesy=not answer.unhappy)
-    if ticket.state is State.RESOLVED and not occasion.mail.attachments and only_thanks(text):
+    if over and not occasion.mail.attachments and only_thanks(text, occasion.identity.author.name):
         return Heard("thanked", courtesy=True)
     return Heard("customer_wrote", disagrees=ticket.first_answered_at is not None and disagrees(text))
 

@@ -321,16 +321,15 @@ def reminders(rows: Sequence[tuple[Ticket, str]], agent_name: str, desk: Desk, t
 
 def of_the_clock(letter: str, file: CaseFile, ticket: Ticket, desk: Desk, today: date) -> Facts:
     """To the customer, by the clock: each letter is told what its template asks for and no more."""
-    level = desk.policy.levels[ticket.level - 1].name if ticket.level > 1 and desk.policy.levels else ""
     pause = ticket.pauses[-1] if ticket.pauses else None
     facts: dict[str, object] = {
         "reference": ticket.reference,
         "subject": ticket.subject,
         "customer_name": ticket.customer.name,
-        "due_on": ticket.due_on,
+        "due_on": ticket.due_on if ticket.due_on >= today or letter == "overdue" else None,  # no promise in the past
         "days_left": desk.calendar.days_left(today, ticket.due_on),
         "steps": _steps(file, desk),
-        "level_name": level,
+        "level_name": desk.policy.level_name(ticket.level),
         "is_claim": ticket.classification.type == "reclamo",
         "asked_on": pause.asked_on if pause else None,
         "reply_by": last_day_to_complete(ticket, desk.policy, desk.calendar),

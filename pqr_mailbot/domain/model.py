@@ -224,11 +224,6 @@ class Ticket:
     reopened: int = 0  # how often the customer opened it again after its resolution
 
     @property
-    def term_days(self) -> int:
-        """Its whole term in business days, the extension included."""
-        return self.business_days + self.extension_days
-
-    @property
     def answer_to(self) -> str:
         """Where human answers go."""
         return self.reply_address or self.customer.address

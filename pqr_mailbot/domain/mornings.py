@@ -13,6 +13,8 @@ from pqr_mailbot.domain.model import Address, State
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.situation import Desk
 
+DIGEST = "digest"
+
 
 def office_day(desk: Desk, now: datetime) -> date | None:
     """Today, while letters that can wait may go: in office hours of a business day that is no closure of the office."""
@@ -43,4 +45,6 @@ def digest(agent: Agent, mine: Sequence[Found], machines: Sequence[Aside], desk:
         today,
     )
     recipient = Address(agent.address, agent.name)
-    return [QueueLetter("digest", recipient, f"Sus casos, {today:%Y-%m-%d}", facts, "auto-generated", now)]
+    because = ((agent.address, DIGEST, today.isoformat()),)
+    subject = f"Sus casos, {today:%Y-%m-%d}"
+    return [QueueLetter("digest", recipient, subject, facts, "auto-generated", now, because=because)]

@@ -219,8 +219,9 @@ def _reopen(work: Work, ordered: Ordered) -> str:
     if ticket.state not in (State.RESOLVED, State.CLOSED):
         return f"{ticket.reference} ya estaba abierto."
     after = replace(work.move(ticket, Happening.OFFICE_REOPENED), resolved_at=None, closed_at=None)
+    after = _recounted(after, work.desk)  # the calendar may be another since
     work.save(after, "reopened", "by a colleague")
-    return f"{ticket.reference} quedó abierto otra vez; vence el {long_date(ticket.due_on)}."
+    return f"{ticket.reference} quedó abierto otra vez; vence el {long_date(after.due_on)}."
 
 
 def _wait(work: Work, ordered: Ordered) -> str:
@@ -238,7 +239,8 @@ def _wait(work: Work, ordered: Ordered) -> str:
         raise Refused("escriba debajo qué debe enviar el cliente: sin pedírselo no se suspende el plazo.")
     today = local_day(work.now, work.desk.policy.office.timezone)
     pauses = (*ticket.pauses, Pause(today))
-    work.save(replace(work.move(ticket, Happening.OFFICE_ASKED), pauses=pauses), "waiting", f"since {today}")
+    after = replace(work.move(ticket, Happening.OFFICE_ASKED), pauses=pauses, resolved_at=None)
+    work.save(after, "waiting", f"since {today}")
     work.letter = "request_for_information" if work.answering(ticket) else work.letter
     return f"{ticket.reference} queda en espera del cliente; el plazo se suspende desde hoy."
 
@@ -250,6 +252,8 @@ def _extend(work: Work, ordered: Ordered) -> str:
     cap = kind.extension_days if kind else 0
     if not cap:
         raise Refused(f"un caso de tipo {name} no admite prórroga; puede escribirle al cliente cómo va.")
+    if ticket.state is State.RESOLVED:
+        raise Refused(f"el caso {ticket.reference} está resuelto; primero #reabrir.")
     if ticket.extension_days:
         raise Refused(f"{ticket.reference} ya tuvo una prórroga; solo se permite una.")
     day, reason = _date_and_rest(ordered.arguments)
@@ -348,7 +352,6 @@ def _retype(work: Work, ordered: Ordered) -> str:
             ticket,
             classification=replace(before, type=kind.key, confidence=1.0),
             business_days=kind.resolve_days,
-            extension_days=min(ticket.extension_days, kind.extension_days),
         ),
         work.desk,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Literal
 from zoneinfo import ZoneInfo
+
+from pqr_mailbot.domain.business_days import Pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,14 @@ class TicketType:
     resolve_days: int  # business days
     extension_days: int = 0  # business days that one extension, with notice and reason, may add; 0: it has none
     wait_months: int = 0  # how long a customer may owe something while the term is paused; 0: it is never paused
+
+
+def counted(kind: TicketType | None, extension_days: int, pauses: Sequence[Pause]) -> tuple[int, tuple[Pause, ...]]:
+    """What of an extension and of pauses counts for a case of a type: a reclamo has neither (colombia.md). A case keeps
+    what it was given, so that another type and back again changes nothing."""
+    if kind is None:
+        return extension_days, tuple(pauses)
+    return min(extension_days, kind.extension_days), tuple(pauses) if kind.wait_months else ()
 
 
 # The shipped types. Terms: the policy (15), Ley 1480/2011 art. 58 (reclamo 15), Ley 1755/2015 (petición 10 on the
@@ -145,6 +155,10 @@ class Policy:
     def level_addresses(self, number: int) -> tuple[str, ...]:
         """The addresses of level `number` (1 is the desk); the highest there is when there are fewer."""
         return self.levels[min(number, len(self.levels)) - 1].addresses if self.levels else ()
+
+    def level_name(self, number: int) -> str:
+        """The name of a level above the desk, "" for the desk; the highest there is when there are fewer."""
+        return self.levels[min(number, len(self.levels)) - 1].name if number > 1 and self.levels else ""
 
     def agents_for(self, type_key: str) -> tuple[Agent, ...]:
         """The agents among whom a ticket of this type goes round; every agent when none takes the type."""

@@ -15,12 +15,13 @@ from typing import Literal
 
 from pqr_mailbot.domain.business_days import BusinessCalendar, months_later
 from pqr_mailbot.domain.model import State, Ticket
-from pqr_mailbot.domain.policy import COURTESY_TYPES, FULL_TERM, Policy, Rule
+from pqr_mailbot.domain.policy import COURTESY_TYPES, FULL_TERM, Policy, Rule, counted
 
 SURVEY_AFTER = 2  # business days after the resolution (colombia.md)
 QUIET_AFTER = 5  # business days of silence that close a resolved case
 ACKNOWLEDGED_WITHIN = ((2, "owner"), (4, "level 2"))  # the policy's outer limit is 5 business days
 NEVER = date.max
+CLOSING = frozenset({"quiet", "withdrawal"})
 SCALED = frozenset({"opening", "office_word", "customer_word"})  # and what comes before the due day
 
 Kind = Literal["rule", "acknowledgement", "survey", "quiet", "withdrawal"]
@@ -38,6 +39,7 @@ class Standing:
     reopened: int
     fired: frozenset[tuple[str, str]]
     no_surveys: bool = False
+    surveyed_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,21 @@ def due(case: Standing, today: date, policy: Policy, calendar: BusinessCalendar)
     return sorted(found, key=lambda one: one.since), following
 
 
+def still_due(case: Standing, name: str, cycle: str, today: date, policy: Policy, calendar: BusinessCalendar) -> bool:
+    """Does what the clock decided hold today? A case that it closed stays closed until somebody opens it."""
+    if name in CLOSING:
+        return case.ticket.state is State.CLOSED
+    return any(one.key == (name, cycle) and one.since <= today for one in _all(case, today, policy, calendar))
+
+
 def _all(case: Standing, today: date, policy: Policy, calendar: BusinessCalendar) -> Iterator[Due]:
     """Everything that is or will be due while the case stays as it is."""
     ticket = case.ticket
     for rule in policy.reminders:
         if ticket.state in rule.states and (not rule.types or ticket.classification.type in rule.types):
-            yield from _of_rule(rule, case, today, calendar)
+            yield from _of_rule(rule, case, today, policy, calendar)
     if ticket.state is State.RESOLVED and case.resolved_on:
-        quiet_since = max(case.resolved_on, case.customer_word_on)
-        yield Due("quiet", "quiet", f"{case.reopened} {quiet_since}", _after(calendar, quiet_since, QUIET_AFTER))
-        if ticket.classification.type not in COURTESY_TYPES and not case.no_surveys:
-            yield Due("survey", "survey", "", _after(calendar, case.resolved_on, SURVEY_AFTER))
+        yield from _after_resolution(case, case.resolved_on, today, calendar)
     if ticket.state is State.WAITING and (last := last_day_to_complete(ticket, policy, calendar)):
         yield Due("withdrawal", "withdrawal", str(last), _next_day(last))
     if ticket.acknowledged_at is None and ticket.state is not State.CLOSED:
@@ -97,13 +103,29 @@ def _all(case: Standing, today: date, policy: Policy, calendar: BusinessCalendar
             yield Due("acknowledgement", name, "", _after(calendar, case.opened_on, days), (to,))
 
 
-def _of_rule(rule: Rule, case: Standing, today: date, calendar: BusinessCalendar) -> Iterator[Due]:
+def _after_resolution(case: Standing, resolved_on: date, today: date, calendar: BusinessCalendar) -> Iterator[Due]:
+    """The survey, and the closing when nobody said more; whoever is asked has time to answer before it."""
+    quiet_since = max(resolved_on, case.customer_word_on, case.office_word_on)
+    closes = _after(calendar, quiet_since, QUIET_AFTER)
+    if case.surveyed_on and case.surveyed_on <= today:  # a clock may have been ahead
+        closes = max(closes, _after(calendar, case.surveyed_on, QUIET_AFTER - SURVEY_AFTER))
+    if case.ticket.classification.type not in COURTESY_TYPES and not case.no_surveys:
+        survey = Due("survey", "survey", "", _after(calendar, resolved_on, SURVEY_AFTER))
+        yield survey
+        if survey.key not in case.fired and survey.since <= today:
+            closes = max(closes, _next_day(today))
+    yield Due("quiet", "quiet", f"{case.reopened} {quiet_since}", closes)
+
+
+def _of_rule(rule: Rule, case: Standing, today: date, policy: Policy, calendar: BusinessCalendar) -> Iterator[Due]:
     start = _start(rule, case)
-    if start is None or (
-        rule.letter == "overdue" and case.reopened
-    ):  # a case that was answered in time broke no promise
+    kept = rule.letter == "overdue" and case.reopened  # a case that was answered in time broke no promise
+    stands_still = rule.after == "due" and suspended(case.ticket, policy)
+    if start is None or kept or stands_still:
         return
-    since = _after(calendar, start, scaled(rule, case.ticket.term_days))
+    kind = policy.types.get(case.ticket.classification.type)
+    extension, _ = counted(kind, case.ticket.extension_days, ())
+    since = _after(calendar, start, scaled(rule, case.ticket.business_days + extension))
     cycle = f"{case.reopened} {start}" if rule.after in ("office_word", "customer_word") else str(case.reopened)
     if rule.repeat:  # once a business day, and never for days that have passed
         since = max(since, today if calendar.is_business_day(today) else calendar.next_business_day(today))
@@ -129,6 +151,13 @@ def scaled(rule: Rule, term: int) -> int:
         return rule.days
     share = max(1, round(abs(rule.days) * term / FULL_TERM)) if rule.days else 0
     return -share if rule.days < 0 else share
+
+
+def suspended(ticket: Ticket, policy: Policy) -> bool:
+    """Does the term stand still because the customer owes something? Then it cannot end."""
+    kind = policy.types.get(ticket.classification.type)
+    owes = ticket.state is State.WAITING and ticket.pauses and ticket.pauses[-1].completed_on is None
+    return bool(owes and kind and kind.wait_months)
 
 
 def last_day_to_complete(ticket: Ticket, policy: Policy, calendar: BusinessCalendar) -> date | None:

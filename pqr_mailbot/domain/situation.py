@@ -13,7 +13,7 @@ from pqr_mailbot.domain.business_days import BusinessCalendar, Term, local_day
 from pqr_mailbot.domain.fold import plain, words
 from pqr_mailbot.domain.identify import Identity
 from pqr_mailbot.domain.model import Classification, Mail, State, Ticket
-from pqr_mailbot.domain.policy import Policy
+from pqr_mailbot.domain.policy import Policy, counted
 from pqr_mailbot.domain.reply_text import Parts
 from pqr_mailbot.domain.screen import Screening
 
@@ -122,7 +122,9 @@ class Desk:
     def due(self, ticket: Ticket) -> Term:
         """A case's whole term, counted anew from its receipt."""
         received_on = local_day(ticket.opened_at, self.policy.office.timezone)
-        return self.calendar.term(received_on, ticket.term_days, ticket.pauses)
+        kind = self.policy.types.get(ticket.classification.type)
+        extension, pauses = counted(kind, ticket.extension_days, ticket.pauses)
+        return self.calendar.term(received_on, ticket.business_days + extension, pauses)
 
 
 def says_yes(text: str) -> bool:

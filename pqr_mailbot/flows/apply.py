@@ -85,6 +85,7 @@ class Applying:
             outbox_id = self.store.rewrite_letter(effect.instead_of, letter, subject, rendered.text)
         else:
             outbox_id = self.store.queue_letter(letter, self.now)
+            self.store.note_reasons(outbox_id, effect.because)
         if effect.customer_facing and not effect.copy:
             author = effect.author or Address(self.office.address, self.office.name)
             words = effect.words if effect.author else rendered.text

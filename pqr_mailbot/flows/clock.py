@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from pqr_mailbot.adapters.sqlite_cases import Cases
+from pqr_mailbot.adapters.sqlite_store import DueLetter
 from pqr_mailbot.domain import mornings
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.decide_clock import Struck, Window, on_clock
-from pqr_mailbot.domain.effects import NoteEvent
+from pqr_mailbot.domain.effects import Because, NoteEvent
 from pqr_mailbot.domain.policy import Agent
-from pqr_mailbot.domain.reminders import due, survey_may_go
+from pqr_mailbot.domain.reminders import due, still_due, survey_may_go
 from pqr_mailbot.flows.handle import Handler
 
 RULES = "clock_rules"  # the fact under which the mark of the rules in force is remembered
-DIGEST, MORNING = "digest", "morning"
+TODAY = "clock_day"  # and this one the day of the last round
+MORNING = "morning"
 LOOKED_AT = 5_000  # cases in one round; the next takes up where it ended
 DAY = timedelta(days=1)
+STEP, STEPS = timedelta(minutes=15), 4 * 24 * 21  # in which the next hours for a letter are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class ClockRound:
 
     def run(self, now: datetime) -> int:
         """Does what is due and was not done. Returns how many letters or cases it touched."""
+        self._turned_back(now)
         return self._urgent_of_the_away(now) + self._cases(now) + self._morning(now)
 
     def adopt_rules(self, now: datetime) -> int:
@@ -50,16 +54,65 @@ class ClockRound:
             store.set_fact(RULES, mark)
         return len(moved)
 
+    def decided_again(self, letters: list[DueLetter], now: datetime) -> list[DueLetter]:
+        """Of letters about to be tried for the first time, those that still have a reason to go, and may go now."""
+        store, fit = self.handler.store, []
+        for letter in letters:
+            reasons = store.reasons(letter.id) if letter.attempts == 1 else []
+            if reasons and not any(self._holds(one, now) for one in reasons):
+                store.letter_superseded(letter)
+                if letter.reference:
+                    detail = f"{letter.letter} to {letter.recipient}"
+                    store.note_event(NoteEvent(letter.reference, DESK, "letter_superseded", detail), now)
+            elif reasons and not self._may_go(letter.letter, now):
+                store.letter_back(letter, self._next_hours(letter.letter, now), "waits for its hours", counts=False)
+            else:
+                fit.append(letter)
+        return fit
+
+    def _holds(self, because: Because, now: datetime) -> bool:
+        about, rule, cycle = because
+        desk, zone = self.handler.desk, self.handler.desk.policy.office.timezone
+        today = local_day(now, zone)
+        if rule == mornings.DIGEST:
+            return cycle == today.isoformat()
+        standings = Cases(self.handler.store).standings([about], zone)
+        return any(still_due(one, rule, cycle, today, desk.policy, desk.calendar) for one in standings)
+
+    def _may_go(self, letter: str, now: datetime) -> bool:
+        may_go = self._window(now)
+        return may_go.surveys if letter == "survey" else may_go.office
+
+    def _next_hours(self, letter: str, now: datetime) -> datetime:
+        steps = (now + STEP * n for n in range(1, STEPS))
+        return next((moment for moment in steps if self._may_go(letter, moment)), now + STEP * STEPS)
+
+    def _window(self, now: datetime) -> Window:
+        desk = self.handler.desk
+        local = now.astimezone(desk.policy.office.timezone)
+        surveys = survey_may_go(local, desk.calendar) and local.date() not in desk.policy.closures
+        return Window(mornings.office_day(desk, now) is not None, surveys)
+
+    def _turned_back(self, now: datetime) -> None:
+        """A clock that was ahead put off cases to days too late: they are looked at anew."""
+        store, today = self.handler.store, local_day(now, self.handler.desk.policy.office.timezone).isoformat()
+        last = store.fact(TODAY)
+        if last != today:
+            with store.transaction():
+                if last and last > today:
+                    store.look_at_all()
+                store.set_fact(TODAY, today)
+
     def _cases(self, now: datetime) -> int:
         """Reminders and the ladder in office hours; surveys in the wider window that the law leaves them."""
         store, desk = self.handler.store, self.handler.desk
         local = now.astimezone(desk.policy.office.timezone)
-        may_go = Window(mornings.office_day(desk, now) is not None, survey_may_go(local, desk.calendar))
+        may_go = self._window(now)
         if not Cases(store).to_look_at(local.date(), may_go.states, 1):  # most rounds: nobody is kept from writing
             return 0
         with store.transaction():
             struck = list(self._struck(local.date(), may_go))
-            self.handler.applying(now).all(on_clock(struck, desk, now))
+            self.handler.applying(now).all(on_clock(struck, desk, now, store.away(local.date())))
         return len(struck)
 
     def _struck(self, today: date, may_go: Window) -> Iterator[Struck]:
@@ -103,8 +156,9 @@ class ClockRound:
 
     def _digest(self, agent: Agent, today: date, now: datetime) -> int:
         store, desk = self.handler.store, self.handler.desk
-        since = store.last_fired(agent.address, DIGEST) or now - DAY
-        if not store.fire(agent.address, DIGEST, today.isoformat(), now):
+        last = store.last_fired(agent.address, mornings.DIGEST)
+        since = last if last and last <= now else now - DAY  # a clock may have been ahead
+        if not store.fire(agent.address, mornings.DIGEST, today.isoformat(), now):
             return 0
         cases = Cases(store)
         mine = cases.owned_by(agent.addresses, mornings.opening(desk, today))

@@ -7,6 +7,8 @@
   size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1).
 - What is about us and not about a letter (connection, login, quota) pauses the queue; no letter dies or ages of it.
 - A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
+- Before its first attempt a letter of the clock is decided again: its reason gone, it is dead, `superseded`; its hours
+  over, it waits for the next ones.
 - After a crash `sending` rows go again with the same Message-ID and are counted as interrupted. That, and nothing
   else, is where a letter may go twice.
 """
@@ -48,6 +50,8 @@ class Delivery:
     width: int  # letters under way at once
     clock: Callable[[], datetime]
     refused: Callable[[Store, DueLetter, Outcome, datetime], None] = lambda *_: None  # what follows a refusal for good
+    # Those of the letters just claimed that still have a reason to go; the others were put aside or off.
+    decided_again: Callable[[Store, list[DueLetter], datetime], list[DueLetter]] = lambda _, letters, __: letters
     stopping: Callable[[], bool] = lambda: False  # then nothing new is begun, and what is under way is finished
 
     async def round(self) -> bool:
@@ -97,7 +101,10 @@ class Delivery:
         if due is None or due > now:
             return []
         with store.transaction():
-            return store.claim_letters(now, limit)
+            while claimed := store.claim_letters(now, limit):
+                if fit := self.decided_again(store, claimed, now):
+                    return fit
+        return []
 
     async def _send(self, letter: DueLetter) -> Outcome:
         return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
