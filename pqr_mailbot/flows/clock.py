@@ -20,7 +20,7 @@ from pqr_mailbot.flows.handle import Handler
 RULES = "clock_rules"  # the fact under which the mark of the rules in force is remembered
 TODAY = "clock_day"  # and this one the day of the last round
 MORNING = "morning"
-LOOKED_AT = 5_000  # cases in one round; the next takes up where it ended
+LOOKED_AT = 1_000  # cases in one round, so that nobody waits long to write; the next takes up where it ended
 DAY = timedelta(days=1)
 STEP, STEPS = timedelta(minutes=15), 4 * 24 * 21  # in which the next hours for a letter are looked for
 
