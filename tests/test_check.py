@@ -60,6 +60,11 @@ def test_keys_without_effect_are_named(tmp_path: Path) -> None:
     assert warning.endswith(": report.day")
 
 
+def test_weights_that_were_not_learned_yet_are_named(tmp_path: Path) -> None:
+    rows = found(tmp_path, classification={"model": str(tmp_path / "pesos.tsv")})
+    assert [level for level, _ in about("classification.model", rows)] == ["warn"]
+
+
 LETTERS = [  # a template of the office's own, what is found
     ("{{ reference", "FAIL", "acknowledgement.j2, line 1"),
     ("{{ nada.de.esto }}", "FAIL", "acknowledgement.j2, line 1"),

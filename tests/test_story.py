@@ -505,6 +505,23 @@ def test_a_new_holiday_moves_the_open_dates_once_and_is_noted(tmp_path: Path) ->
     bench.close()
 
 
+def test_a_rule_with_another_name_sends_nothing_twice(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "desk.db", LADDER)
+    ClockRound(bench.handler).adopt_rules(at(1))
+    bench.take(eml(), at(1))
+    with bench.store.transaction():
+        bench.store._run("UPDATE ticket SET acknowledged_at = opened_at")
+    ClockRound(bench.handler).run(at(3, 9))
+    bench.close()
+    renamed = tuple(replace(rule, name=f"{rule.name}, otra vez") for rule in LADDER.policy.reminders)
+    bench = Bench(tmp_path / "desk.db", Desk(replace(LADDER.policy, reminders=renamed), LADDER.calendar))
+    clock, before = ClockRound(bench.handler), len(bench.letters())
+    clock.adopt_rules(at(3, 10))
+    clock.run(at(3, 11))
+    assert [str(one) for one in bench.letters()[before:]] == []
+    bench.close()
+
+
 def test_a_rule_that_is_new_takes_effect_at_the_next_round(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "desk.db", Desk(replace(POLICY, reminders=()), DESK.calendar))
     ClockRound(bench.handler).adopt_rules(at(1))

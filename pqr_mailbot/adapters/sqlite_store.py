@@ -762,6 +762,9 @@ class Store:
         sql = "SELECT 1 AS yes FROM fired WHERE about = ? AND rule = ? AND cycle = ?"
         return self._first(sql, about, rule, cycle) is not None
 
+    def rename_rule(self, old: str, new: str) -> None:
+        self._run("UPDATE OR IGNORE fired SET rule = ? WHERE rule = ?", new, old)
+
     def fired_in(self, about: str, cycle: str) -> frozenset[str]:
         """The rules that fired in a cycle."""
         rows = self._all("SELECT rule FROM fired WHERE about = ? AND cycle = ?", about, cycle)

@@ -111,13 +111,17 @@ class Desk:
     def rules_mark(self) -> str:
         """Another text whenever rules, terms or days off are others: then every case has to be looked at anew."""
         days = [sorted(self.calendar.holidays_of(year)) for year in range(FIRST_MARKED, LAST_MARKED + 1)]
-        rules = [
-            (r.name, sorted(r.states), r.after, r.days, r.to, r.letter, r.repeat, sorted(r.types))
-            for r in self.policy.reminders
-        ]
+        rules = sorted(self.rule_names().items())
         types = sorted(self.policy.types.items())
         said = (rules, types, len(self.policy.levels), sorted(self.calendar.weekend), days)
         return hashlib.sha256(repr(said).encode()).hexdigest()
+
+    def rule_names(self) -> dict[str, str]:
+        """What each reminder says, as text, and its name: a row that only got another name is the same row."""
+        return {
+            repr((sorted(r.states), r.after, r.days, r.to, r.letter, r.repeat, sorted(r.types))): r.name
+            for r in self.policy.reminders
+        }
 
     def due(self, ticket: Ticket) -> Term:
         """A case's whole term, counted anew from its receipt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -17,6 +18,7 @@ from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import due, still_due, survey_may_go
 from pqr_mailbot.flows.handle import Handler
 
+NAMES = "clock_rule_names"  # and what each rule said, with its name
 RULES = "clock_rules"  # the fact under which the mark of the rules in force is remembered
 TODAY = "clock_day"  # and this one the day of the last round
 MORNING = "morning"
@@ -50,6 +52,7 @@ class ClockRound:
                 assert ticket
                 store.save_ticket(replace(ticket, due_on=one.is_now))
                 store.note_event(NoteEvent(one.reference, DESK, "due_recounted", f"{one.was} -> {one.is_now}"), now)
+            self._adopt_names()
             store.look_at_all()
             store.set_fact(RULES, mark)
         return len(moved)
@@ -102,6 +105,16 @@ class ClockRound:
                 if last and last > today:
                     store.look_at_all()
                 store.set_fact(TODAY, today)
+
+    def _adopt_names(self) -> None:
+        """A rule that only got another name has fired already where it fired under the old one."""
+        store, names = self.handler.store, self.handler.desk.rule_names()
+        before: dict[str, str] = json.loads(store.fact(NAMES) or "{}")
+        for said, name in names.items():
+            old = before.get(said, name)
+            if old != name and old not in names.values():
+                store.rename_rule(old, name)
+        store.set_fact(NAMES, json.dumps(names, ensure_ascii=False))
 
     def _cases(self, now: datetime) -> int:
         """Reminders and the ladder in office hours; surveys in the wider window that the law leaves them."""
