@@ -763,7 +763,9 @@ class Store:
         return self._first(sql, about, rule, cycle) is not None
 
     def rename_rule(self, old: str, new: str) -> None:
-        self._run("UPDATE OR IGNORE fired SET rule = ? WHERE rule = ?", new, old)
+        """In what was done and in the reasons of letters that still wait."""
+        for table in ("fired", "letter_reason"):
+            self._run(f"UPDATE OR IGNORE {table} SET rule = ? WHERE rule = ?", new, old)
 
     def fired_in(self, about: str, cycle: str) -> frozenset[str]:
         """The rules that fired in a cycle."""
