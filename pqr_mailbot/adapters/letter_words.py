@@ -6,12 +6,12 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import date
 from urllib.parse import quote as percent_encoded
 
 from markupsafe import Markup, escape
 
 from pqr_mailbot.domain.reference import find_references
+from pqr_mailbot.domain.spanish import STATES, long_date
 
 WIDTH = 72  # columns of the text part
 SUBJECT_LENGTH = 80  # characters of a customer's subject that we repeat
@@ -31,26 +31,6 @@ def one_line(text: str) -> str:
 
 
 # -- what templates can do with a value ----------------------------------------------------------------------------
-
-_DAYS = ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo")
-_MONTHS = (
-    *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
-    *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
-)
-_STATES = {
-    "new": "sin respuesta todavía",
-    "open": "en curso",
-    "waiting": "en espera del cliente",
-    "resolved": "resuelto",
-    "closed": "cerrado",
-}
-
-
-def long_date(day: date, weekday: bool = True, year: bool = True) -> str:
-    """`miércoles 24 de junio de 2026`."""
-    named = f"{_DAYS[day.weekday()]} " if weekday else ""
-    return f"{named}{day.day} de {_MONTHS[day.month - 1]}" + (f" de {day.year}" if year else "")
-
 
 def clock_name(zone: str) -> str:
     """Whose hour it is, for a customer: `hora de Colombia`."""
@@ -85,7 +65,7 @@ def _verdict(verdict: str) -> str:
 
 
 def _state(state: str) -> str:
-    return _STATES.get(state, state)
+    return STATES.get(state, state)
 
 
 def mailto(address: str, subject: str, body: str = "") -> str:
