@@ -25,11 +25,11 @@ from pqr_mailbot.adapters.letter_words import (
     clean,
     clock_name,
     letter_subject,
-    long_date,
 )
 from pqr_mailbot.domain.effects import Facts
 from pqr_mailbot.domain.policy import Office
 from pqr_mailbot.domain.reply_text import ANSWER_ABOVE
+from pqr_mailbot.domain.spanish import long_date
 
 __all__ = [
     "NO_SUBJECT",
