@@ -9,13 +9,13 @@ from datetime import date, datetime
 from pqr_mailbot.domain import escalation, letter_facts
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import CaseFile
+from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import Because, Effect, Fire, LookAgain, NoteEvent, QueueLetter, SaveTicket
 from pqr_mailbot.domain.model import Address, Happening, State, Ticket, moved
 from pqr_mailbot.domain.orders import completed
 from pqr_mailbot.domain.reminders import Due, last_day_to_complete, latest_for_each
 from pqr_mailbot.domain.situation import Desk
 
-DESK = "desk"
 LETTERS_OF = {"quiet": "closed", "withdrawal": "withdrawal", "survey": "survey"}
 
 
