@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from nursery import Child, Nursery
 from servers import OFFICE, SMTP_PASSWORD, Dovecot, SmtpServer, wait_until
 
 OFFICE_TABLES = """
@@ -42,7 +45,7 @@ class DeskProcess:
     imap: dict[str, Any] = field(default_factory=dict)
     smtp: dict[str, Any] = field(default_factory=dict)
     more: str = ""
-    process: subprocess.Popen[bytes] | None = None
+    process: Child | None = None
 
     def __post_init__(self) -> None:
         (self.directory / "imap").write_text(self.dovecot.passwords[OFFICE] + "\n", "utf-8")
@@ -81,9 +84,7 @@ class DeskProcess:
         """Returns once it says that it is open."""
         opened = self.log.count("the desk is open")
         with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command("run"), stderr=log, stdout=log, env={**os.environ, **environment}, cwd=self.directory
-            )
+            self.process = self._started(["run"], log, log, environment)
         wait_until(lambda: self.log.count("the desk is open") > opened or self._ended(), what=f"the desk:\n{self.log}")
         assert not self._ended(), self.log
 
@@ -113,7 +114,11 @@ class DeskProcess:
 
     def say(self, *words: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Runs a command of the admin's. `status` None: any."""
-        done = subprocess.run(self._command(*words), capture_output=True, text=True, timeout=60, cwd=self.directory)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            ended = self._started(words, out, err).wait(60)
+            out.seek(0)
+            err.seek(0)
+            done = subprocess.CompletedProcess(words, ended, out.read().decode(), err.read().decode())
         assert status is None or done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
         return done
@@ -121,5 +126,16 @@ class DeskProcess:
     def json(self, *words: str, status: int | None = 0) -> Any:
         return json.loads(self.say(*words, "--json", status=status).stdout)
 
-    def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "pqr_mailbot", "--config", str(self.config), *words]
+    def _started(
+        self, words: Sequence[str], out: BinaryIO, err: BinaryIO, environment: Mapping[str, str] | None = None
+    ) -> Child:
+        command = ["--config", str(self.config), *words]
+        return nursery().start(command, {**os.environ, **(environment or {})}, self.directory, out, err)
+
+
+@cache
+def nursery() -> Nursery:
+    """One for all tests of this process; it ends with it."""
+    made = Nursery()
+    atexit.register(made.close)
+    return made
