@@ -186,6 +186,18 @@ def test_a_renumbered_folder_is_read_anew_with_suspicion(reader: Reader) -> None
     assert again is not None
 
 
+def test_a_mail_of_the_second_in_which_we_began_is_read_anew_too(reader: Reader) -> None:
+    """INTERNALDATE has no parts of a second: the mail came after our start, and its date says before."""
+    reader.reading = replace(reader.reading, folder="Entrada")
+    reader.colleague.create_folder("Entrada")
+    reader.once(BEGIN + timedelta(milliseconds=500))
+    reader.colleague.delete_folder("Entrada")
+    reader.colleague.create_folder("Entrada")
+    reader.arrives(numbered(1), BEGIN + timedelta(milliseconds=700), "Entrada")
+    reader.once(BEGIN + timedelta(hours=1))
+    assert reader.raws() == [numbered(1)]
+
+
 def test_a_folder_named_in_spanish(reader: Reader) -> None:
     reader.reading = replace(reader.reading, folder="Reclamación & más")
     reader.colleague.create_folder("Reclamación & más")

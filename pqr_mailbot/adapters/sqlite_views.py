@@ -328,15 +328,18 @@ class Views:
             *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
             *_counted(
                 self._since("outbox", "state = 'uncertain' AND created_at", now - REMEMBERED),
-                "letter", "may or may not have arrived (`outbox --state uncertain`)",
+                "letter",
+                "may or may not have arrived (`outbox --state uncertain`)",
             ),
             *_counted(
                 self._since("outbox", "state = 'dead' AND error <> 'superseded' AND created_at", now - REMEMBERED),
-                "letter", "could not be delivered (`outbox --state dead`)",
+                "letter",
+                "could not be delivered (`outbox --state dead`)",
             ),
             *_counted(
                 self._since("inbound", "verdict = 'rescan' AND stored_at", now - REMEMBERED),
-                "mail", "looked old and got no answer (`inbox --state set_aside`)",
+                "mail",
+                "looked old and got no answer (`inbox --state set_aside`)",
             ),
             *self._stuck(now),
             *self._facts("move_problem", "sent_problem"),

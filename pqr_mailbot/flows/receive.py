@@ -181,7 +181,8 @@ class Receiver:
 
     def _left_alone(self, envelope: Envelope, cursor: Cursor, start: datetime) -> bool:
         """Mail received before our start: when the admin named a day, or when a renumbering shows all of it again."""
-        if envelope.received_at is None or envelope.received_at >= start:
+        second = start.replace(microsecond=0)  # INTERNALDATE knows no parts of one
+        if envelope.received_at is None or envelope.received_at >= second:
             return False
         return self.reading.start_from is not None or envelope.uid < cursor.renumbered_below
 
