@@ -45,6 +45,7 @@ class DeskProcess:
     imap: dict[str, Any] = field(default_factory=dict)
     smtp: dict[str, Any] = field(default_factory=dict)
     more: str = ""
+    environ: dict[str, str] = field(default_factory=dict)  # laid over that of the tests
     process: Child | None = None
 
     def __post_init__(self) -> None:
@@ -83,10 +84,14 @@ class DeskProcess:
     def start(self, **environment: str) -> None:
         """Returns once it says that it is open."""
         opened = self.log.count("the desk is open")
-        with (self.directory / "log").open("ab") as log:
-            self.process = self._started(["run"], log, log, environment)
+        self.launch(**environment)
         wait_until(lambda: self.log.count("the desk is open") > opened or self._ended(), what=f"the desk:\n{self.log}")
         assert not self._ended(), self.log
+
+    def launch(self, **environment: str) -> None:
+        """Returns at once."""
+        with (self.directory / "log").open("ab") as log:
+            self.process = self._started(["run"], log, log, environment)
 
     def _ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
@@ -130,7 +135,7 @@ class DeskProcess:
         self, words: Sequence[str], out: BinaryIO, err: BinaryIO, environment: Mapping[str, str] | None = None
     ) -> Child:
         command = ["--config", str(self.config), *words]
-        return nursery().start(command, {**os.environ, **(environment or {})}, self.directory, out, err)
+        return nursery().start(command, {**os.environ, **self.environ, **(environment or {})}, self.directory, out, err)
 
 
 @cache
