@@ -533,6 +533,9 @@ class SmtpServer:
                 await asyncio.to_thread(self.route, letter)
             except Exception as error:
                 self.errors.append(error)
+            except asyncio.CancelledError:  # whoever sent it is gone; it was taken all the same
+                self.keep(letter)
+                raise
         self.keep(letter)
         if fault == DROP:
             protocol.transport.close()

@@ -6,8 +6,6 @@ import re
 import signal
 import socket
 import stat
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -208,32 +206,6 @@ def test_it_ends_when_told_with_nothing_half_done(desk: DeskProcess, smtp: SmtpS
     smtp.answers = {}
     desk.say("run", "--once")
     assert (len(got(desk, CLARA)), len(got(desk, ANA))) == (1, 1)
-
-
-def test_killed_at_any_moment_it_opens_no_second_case_and_writes_no_second_letter(desk: DeskProcess) -> None:
-    opened(desk)
-    cases = 12
-    for number in range(cases):
-        write(desk, eml(f"c{number}@correo.test", f"Asunto {number}", f"texto {number}", f"<k{number}@correo.test>"))
-        desk.start()
-        time.sleep(0.04 * number)  # another moment each time
-        desk.stop(signal.SIGKILL)
-    desk.say("run", "--once")
-    desk.say("run", "--once")
-    assert {row["state"] for row in desk.json("inbox")} == {"done"}, desk.json("inbox")
-    references = [ticket["reference"] for ticket in desk.json("tickets")]
-    assert sorted(map(sequel, references)) == [f"{n + 1:06}" for n in range(cases)]
-    queued = Counter((row["letter"], row["reference"]) for row in desk.json("outbox"))
-    assert queued == {(letter, ref): 1 for ref in references for letter in ("acknowledgement", "notification")}
-    assert {row["state"] for row in desk.json("outbox")} == {"sent"}
-    sent = Counter(message_from_bytes(one.data)["Message-ID"] for one in desk.smtp_server.received)
-    twice = sum(count - 1 for count in sent.values())
-    assert len(sent) == 2 * cases
-    assert twice <= _interrupted(desk)  # a letter may go again only when it was under way, and it is counted
-
-
-def _interrupted(desk: DeskProcess) -> int:
-    return sum(map(int, re.findall(r"(\d+) letters were under way", desk.log)))
 
 
 def test_killed_between_the_ticket_and_the_letter(desk: DeskProcess, smtp: SmtpServer) -> None:
