@@ -151,15 +151,19 @@ class Variant:
     rewrites: bool = False  # gives each letter another Message-ID, and names it in every second of its answers
     saves: bool = False  # keeps a copy of each letter among the sent mail
     moved: bool = False  # on the third day all mail is copied into a new mailbox, as if it came in only now
+    set_back: bool = (
+        False  # on the third day the mailbox is as it was before anybody answered, and counts on from there
+    )
 
 
-# A restore of yesterday's store is one more row here, once there is one: what it does to the desk belongs to `befall`.
+# A restore of yesterday's store is one more row here, once there is one, and what it does belongs to `_befalls`.
 VARIANTS = (
     Variant("plain"),
     Variant("Message-ID rewritten", rewrites=True),
     Variant("letters saved in Sent", saves=True),
     Variant("rewritten and saved", rewrites=True, saves=True),
     Variant("mailbox moved", moved=True),
+    Variant("mailbox set back by its provider", set_back=True),
 )
 
 
@@ -243,12 +247,13 @@ class Story:
 
     def __enter__(self) -> Story:
         self.server.start()
-        with ExitStack() as undo:
-            undo.callback(self.server.stop)
-            self._mailbox = undo.enter_context(self._dovecot.client(OFFICE))
+        try:
+            self._connect()
             if not self._mailbox.folder_exists(self.folder):
                 self._mailbox.create_folder(self.folder)
-            self._undo = undo.pop_all()
+        except BaseException:
+            self.server.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -256,25 +261,33 @@ class Story:
             if self.desk.process:
                 self.desk.stop(signal.SIGKILL)
         finally:
-            self._undo.close()
+            self._link.close()
+            self.server.stop()
         if self.server.errors:
             raise self.server.errors[0]
+
+    def _connect(self) -> None:
+        self._link = ExitStack()
+        self._mailbox = self._link.enter_context(self._dovecot.client(OFFICE))
 
     def keep(self, place: Path) -> None:
         """The desk is not running."""
         place.mkdir()
         _copy(self._mail, place / "mail")
-        for file in self.desk.directory.glob("desk.db*"):
-            shutil.copy(file, place)
+        for file in self.desk.directory.glob(_KEPT):
+            _copy(file, place / file.name)
         (place / "story").write_bytes(pickle.dumps((self.moment, self._answered, self._seen, self.server.received)))
 
     def _begin(self, place: Path) -> None:
-        shutil.rmtree(self._mail)
-        _copy(place / "mail", self._mail)
-        for file in place.glob("desk.db*"):
-            shutil.copy(file, self.desk.directory)
+        self._put_back(place / "mail")
+        for file in place.glob(_KEPT):
+            _copy(file, self.desk.directory / file.name)
         kept = pickle.loads((place / "story").read_bytes())
         self.moment, self._answered, self._seen, self.server.received = kept
+
+    def _put_back(self, mail: Path) -> None:
+        shutil.rmtree(self._mail)
+        _copy(mail, self._mail)
 
     @property
     def _mail(self) -> Path:
@@ -292,15 +305,25 @@ class Story:
         if self.moment == len(MOMENTS):
             return False
         begins, mails = MOMENTS[self.moment]
-        if self.variant.moved and self.moment == 2:
-            self._move(begins)
+        if self.moment == 2:
+            self._befalls(begins)
         self._ahead = (begins - datetime.now(UTC)).total_seconds()
         file = self.desk.directory / "ahead.new"
         file.write_text(str(self._ahead))
         file.rename(self.desk.directory / "ahead")
         for mail in mails():
             self._arrives(self.folder, mail)
+        if self.variant.set_back and self.moment == 0:
+            _copy(self._mail, self.desk.directory / _EARLIER)
         return True
+
+    def _befalls(self, now: datetime) -> None:
+        if self.variant.moved:
+            self._move(now)
+        if self.variant.set_back:
+            self._link.close()
+            self._put_back(self.desk.directory / _EARLIER)
+            self._connect()
 
     def _move(self, now: datetime) -> None:
         """All mail in another order, so that other UIDs stand for it, and received just now."""
@@ -370,5 +393,7 @@ class Story:
             return []
 
 
+_EARLIER = "desk.db-mail"  # how the mailbox was
+_KEPT = "desk.db*"
 _WAITING = """SELECT EXISTS (SELECT 1 FROM inbound WHERE state = 'new') OR EXISTS (
     SELECT 1 FROM outbox WHERE state = 'sending' OR (state = 'queued' AND next_attempt_at <= ?)) AS waiting"""

@@ -280,6 +280,12 @@ class Store:
             uidnext, uidvalidity, stamp(now), mailbox,
         )  # fmt: skip
 
+    def free_numbers(self, mailbox: str, uidvalidity: int) -> None:
+        """The server gives UIDs a second time: what is kept under them makes room, and is known by its content."""
+        self._run(
+            "UPDATE inbound SET uid = -id WHERE mailbox = ? AND uidvalidity = ? AND uid > 0", mailbox, uidvalidity
+        )
+
     def store_mail(
         self, mailbox: str, cursor: Cursor, mails: Sequence[RawMail], last_uid: int, now: datetime,
         folder: str = "inbox",

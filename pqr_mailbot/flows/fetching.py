@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
-from pqr_mailbot.adapters.sqlite_store import RawMail
+from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail
 
 AT_ONCE = 4 * 2**20  # bytes: mails up to this size together are fetched in one command, larger ones in slices
 MAILS_AT_ONCE = 100
@@ -86,3 +86,10 @@ class Fetcher:
 def next_uid(mailbox: Mailbox) -> int:
     """UIDNEXT, or one above the last mail where the server does not tell."""
     return mailbox.uidnext or max(mailbox.uids_after(0), default=0) + 1
+
+
+def counts_again(mailbox: Mailbox, cursor: Cursor) -> bool:
+    """Has what was just opened a UIDNEXT that it had before? Only a restore by the provider does that (RFC 3501 section
+    2.3.1.1 forbids it)."""
+    same_numbering = mailbox.uidvalidity == cursor.uidvalidity
+    return same_numbering and mailbox.uidnext is not None and mailbox.uidnext <= cursor.last_uid

@@ -22,7 +22,7 @@ from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
 from pqr_mailbot.flows.books import Books
-from pqr_mailbot.flows.fetching import Fetcher, next_uid
+from pqr_mailbot.flows.fetching import Fetcher, counts_again, next_uid
 from pqr_mailbot.flows.providers import Standing
 
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
@@ -114,11 +114,28 @@ class Receiver:
     def _opened(self) -> Iterator[Mailbox]:
         mailbox = self._mailbox = self.open_mailbox()
         try:
+            self._notice_a_restore(mailbox)
             self._redo_moves(mailbox)
             yield mailbox
         finally:
             self._mailbox = None
             mailbox.close()
+
+    def _notice_a_restore(self, mailbox: Mailbox) -> None:
+        """A mailbox that its provider restored from a backup counts on from there: UIDs come a second time, under the
+        same UIDVALIDITY, and new mail under them would never be seen."""
+        folder, now = self.reading.folder, self.clock()
+        cursor = self.books.do_now(lambda store: store.cursor(folder))
+        if cursor is None or not counts_again(mailbox, cursor) or mailbox.uids_after(cursor.last_uid - 1):
+            return
+        log.warning("the server counts again from UID %d: reading the mailbox anew, with suspicion", mailbox.uidnext)
+
+        def begin_anew(store: Store) -> None:
+            with store.transaction():
+                store.free_numbers(folder, mailbox.uidvalidity)
+                store.renumber_mailbox(folder, mailbox.uidvalidity, next_uid(mailbox), now)
+
+        self.books.do_now(begin_anew)
 
     def _failed(self, trouble: Trouble) -> None:
         def note(store: Store) -> None:

@@ -21,7 +21,7 @@ from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store
 from pqr_mailbot.domain.backoff import LONGEST_DELAY, provider_delay
 from pqr_mailbot.flows.books import Books
-from pqr_mailbot.flows.fetching import Fetcher, next_uid
+from pqr_mailbot.flows.fetching import Fetcher, counts_again, next_uid
 
 SENT_PROBLEM = "sent_problem"  # the facts under which `status` finds what is wrong with the folder,
 SENT_ABSENT = "sent_absent"  # and that there is none
@@ -133,6 +133,7 @@ class SentWatch:
 
         def begin(store: Store) -> Cursor:
             with store.transaction():
+                store.free_numbers(mailbox.folder, mailbox.uidvalidity)
                 store.begin_mailbox(mailbox.folder, mailbox.uidvalidity, last, now)
             cursor = store.cursor(mailbox.folder)
             assert cursor
@@ -143,8 +144,8 @@ class SentWatch:
 
     def _known(self, store: Store, mailbox: Mailbox) -> Cursor | None:
         cursor = store.cursor(mailbox.folder)
-        if cursor and cursor.uidvalidity != mailbox.uidvalidity:
-            log.warning("the server renumbered the Sent folder (UIDVALIDITY): what is in it now is left alone")
+        if cursor and (cursor.uidvalidity != mailbox.uidvalidity or counts_again(mailbox, cursor)):
+            log.warning("the server renumbered the Sent folder: what is in it now is left alone")
             return None
         return cursor
 
