@@ -23,11 +23,12 @@ ROUNDS = 8  # of `run --once` at one moment, after which it must be done
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One moment of a calm story: where it begins, what the desk did, what stood in its books afterwards."""
+    """One round of a calm story: where it begins, what the desk did."""
 
+    moment: int
+    first: bool  # of its moment
     place: Path
     steps: tuple[str, ...]
-    books: Books
 
 
 class Calm:
@@ -35,20 +36,30 @@ class Calm:
 
     def __init__(self, site: Site, variant: Variant, directory: Path) -> None:
         self.site, self.variant, self._directory = site, variant, directory
+        self.books: list[Books] = []  # at the end of each moment
 
     @cached_property
     def chapters(self) -> list[Chapter]:
-        chapters, done = [], 0
-        with TemporaryDirectory(dir=self._directory) as folder, Story(self.site, self.variant, Path(folder)) as story:
-            for number in range(len(MOMENTS)):
-                story.keep(place := self._directory / f"{number}")
-                story.next_moment()
-                assert _lived_through(story) == 0
-                steps = _steps(story)
-                books = books_of(story.desk.store, story.server.received)
-                chapters.append(Chapter(place, tuple(steps[done:]), books))
-                done = len(steps)
+        chapters: list[Chapter] = []
+        self.books = []
+        with self._begun(None) as story:
+            for moment in range(len(MOMENTS)):
+                chapters += self._lived(story, moment, sum(len(chapter.steps) for chapter in chapters))
+                self.books.append(books_of(story.desk.store, story.server.received))
         return chapters
+
+    def _lived(self, story: Story, moment: int, done: int) -> Iterator[Chapter]:
+        for number in range(ROUNDS):
+            story.keep(place := self._directory / f"{moment}.{number}")
+            if number == 0:
+                story.next_moment()
+            assert _one_round(story) == 0
+            steps = _steps(story)
+            yield Chapter(moment, number == 0, place, tuple(steps[done:]))
+            if story.settled():
+                return
+            done = len(steps)
+        raise AssertionError(f"not done after {ROUNDS} rounds: {story.left()}")
 
     @property
     def steps(self) -> list[str]:
@@ -67,8 +78,10 @@ class Calm:
             raise ValueError("the story has no such step")
         with self._begun(chapter.place) as story:
             story.desk.environ[DIES_AT] = f"{step},{step + again_after}"
-            story.next_moment()
-            return audit(story.desk.store, story.server.received, chapter.books, _lived_through(story), WIDTH)
+            if chapter.first:
+                story.next_moment()
+            crashes = _lived_through(story)
+            return audit(story.desk.store, story.server.received, self.books[chapter.moment], crashes, WIDTH)
 
     def killed_by_chance(self, seed: int, at_most: int) -> Tally:
         """The whole story with the daemon, killed at so many random instants. `tried`: how often it was."""
@@ -77,9 +90,14 @@ class Calm:
             kills = 0
             while story.next_moment():
                 kills += _killed_until_settled(story, chance, at_most - kills)
-            tally = audit(story.desk.store, story.server.received, self.chapters[-1].books, kills, WIDTH)
+            tally = audit(story.desk.store, story.server.received, self._in_the_end, kills, WIDTH)
             tally.tried = kills
             return tally
+
+    @property
+    def _in_the_end(self) -> Books:
+        assert self.chapters
+        return self.books[-1]
 
     @contextmanager
     def _begun(self, place: Path | None) -> Iterator[Story]:

@@ -59,8 +59,9 @@ def test_killed_at_random_instants_by_a_provider_that_rewrites_and_saves(site: S
 def test_killed_after_the_mailbox_has_moved(site: Site, tmp_path: Path) -> None:
     """All mail has other UIDs and dates: none is answered again, though the desk dies while it reads it anew."""
     moved = Calm(site, next(one for one in VARIANTS if one.moved), tmp_path)
-    before = sum(len(chapter.steps) for chapter in moved.chapters[:2])
-    tally = moved.killed_at(before + len(moved.chapters[2].steps) // 3)
+    at = next(number for number, chapter in enumerate(moved.chapters) if chapter.moment == 2)
+    before = sum(len(chapter.steps) for chapter in moved.chapters[:at])
+    tally = moved.killed_at(before + len(moved.chapters[at].steps) // 3)
     assert (tally.broken, tally.good) == ([], True)
 
 
@@ -98,22 +99,22 @@ SPOILT: list[tuple[str, Spoil, str]] = [
 
 
 def test_the_audit_sees_what_is_wrong(calm: Calm, tmp_path: Path) -> None:
-    before, last = calm.chapters[-2:]
+    last = next(chapter for chapter in calm.chapters if chapter.moment == len(calm.books) - 1)
     for number, (what, spoil, words) in enumerate([("nothing", lambda *_: None, ""), *SPOILT]):
         copy = tmp_path / f"{number}.db"
         shutil.copy(last.place / "desk.db", copy)
         received = list(pickle.loads((last.place / "story").read_bytes())[-1])
         spoil(copy, received)
-        found = audit(copy, received, before.books, 1, WIDTH)
+        found = audit(copy, received, calm.books[-2], 1, WIDTH)
         assert found.good is (what == "nothing"), (what, found)
         assert any(words in one for one in found.broken) or found.good, (what, found.broken)
 
 
 def test_what_went_twice_after_a_crash_is_no_secret(calm: Calm, tmp_path: Path) -> None:
-    before, last = calm.chapters[-2:]
+    last = next(chapter for chapter in calm.chapters if chapter.moment == len(calm.books) - 1)
     received = list(pickle.loads((last.place / "story").read_bytes())[-1])
     shutil.copy(last.place / "desk.db", copy := tmp_path / "desk.db")
     change(copy, "UPDATE outbox SET interrupted = 1 WHERE id = 1")
     once = [one for one in received if one.rcpt_to == ("clara@correo.test",)][:1]
-    assert audit(copy, received + once, before.books, 1, WIDTH).explained == 1
-    assert not audit(copy, received + once, before.books, 0, WIDTH).good
+    assert audit(copy, received + once, calm.books[-2], 1, WIDTH).explained == 1
+    assert not audit(copy, received + once, calm.books[-2], 0, WIDTH).good

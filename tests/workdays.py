@@ -276,14 +276,18 @@ class Story:
         _copy(self._mail, place / "mail")
         for file in self.desk.directory.glob(_KEPT):
             _copy(file, place / file.name)
-        (place / "story").write_bytes(pickle.dumps((self.moment, self._answered, self._seen, self.server.received)))
+        now = self.now if self.moment >= 0 else None
+        kept = (self.moment, now, self._answered, self._seen, self.server.received)
+        (place / "story").write_bytes(pickle.dumps(kept))
 
     def _begin(self, place: Path) -> None:
         self._put_back(place / "mail")
         for file in place.glob(_KEPT):
             _copy(file, self.desk.directory / file.name)
         kept = pickle.loads((place / "story").read_bytes())
-        self.moment, self._answered, self._seen, self.server.received = kept
+        self.moment, now, self._answered, self._seen, self.server.received = kept
+        if now:
+            self._time_is(now)
 
     def _put_back(self, mail: Path) -> None:
         shutil.rmtree(self._mail)
@@ -307,15 +311,19 @@ class Story:
         begins, mails = MOMENTS[self.moment]
         if self.moment == 2:
             self._befalls(begins)
-        self._ahead = (begins - datetime.now(UTC)).total_seconds()
-        file = self.desk.directory / "ahead.new"
-        file.write_text(str(self._ahead))
-        file.rename(self.desk.directory / "ahead")
+        self._time_is(begins)
         for mail in mails():
             self._arrives(self.folder, mail)
         if self.variant.set_back and self.moment == 0:
             _copy(self._mail, self.desk.directory / _EARLIER)
         return True
+
+    def _time_is(self, now: datetime) -> None:
+        """And goes on from there, for the desk as well."""
+        self._ahead = (now - datetime.now(UTC)).total_seconds()
+        file = self.desk.directory / "ahead.new"
+        file.write_text(str(self._ahead))
+        file.rename(self.desk.directory / "ahead")
 
     def _befalls(self, now: datetime) -> None:
         if self.variant.moved:
