@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from nursery import Child, Nursery
 from servers import OFFICE, SMTP_PASSWORD, Dovecot, SmtpServer, wait_until
+from steps import CLOCK
 
 OFFICE_TABLES = """
 [office]
@@ -46,6 +48,7 @@ class DeskProcess:
     smtp: dict[str, Any] = field(default_factory=dict)
     more: str = ""
     environ: dict[str, str] = field(default_factory=dict)  # laid over that of the tests
+    ahead: float = 0.0  # seconds
     process: Child | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +81,14 @@ class DeskProcess:
     def log(self) -> str:
         path = self.directory / "log"
         return path.read_text("utf-8") if path.exists() else ""
+
+    def time_is(self, now: datetime) -> None:
+        """From now on, and it goes on from there."""
+        self.ahead = (now - datetime.now(UTC)).total_seconds()
+        file = self.directory / "ahead.new"
+        file.write_text(str(self.ahead))
+        file.rename(self.directory / "ahead")
+        self.environ[CLOCK] = str(self.directory / "ahead")
 
     # -- the daemon ------------------------------------------------------------------------------------------------
 

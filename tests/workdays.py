@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from bench import eml
 from desk_process import DeskProcess
 from servers import OFFICE, SMTP_PASSWORD, Authority, Dovecot, Received, SmtpServer, mailboxes
-from steps import CLOCK, STEPS
+from steps import STEPS
 
 from pqr_mailbot.adapters.sqlite_store import stamp
 
@@ -238,7 +238,7 @@ class Story:
         self.folder = "Entrada" if variant.moved else "INBOX"
         self.desk = DeskProcess(
             directory, site.dovecot, self.server, imap={"start_from": "2026-05-01", "folder": self.folder},
-            environ={CLOCK: str(directory / "ahead"), STEPS: str(directory / "steps")},
+            environ={STEPS: str(directory / "steps")},
         )  # fmt: skip
         self._answered: set[str] = set()  # letters, each known by the token it carries,
         self._seen = 0  # and how many copies were looked at
@@ -287,7 +287,7 @@ class Story:
         kept = pickle.loads((place / "story").read_bytes())
         self.moment, now, self._answered, self._seen, self.server.received = kept
         if now:
-            self._time_is(now)
+            self.desk.time_is(now)
 
     def _put_back(self, mail: Path) -> None:
         shutil.rmtree(self._mail)
@@ -301,7 +301,7 @@ class Story:
 
     @property
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._ahead)
+        return datetime.now(UTC) + timedelta(seconds=self.desk.ahead)
 
     def next_moment(self) -> bool:
         """Time goes on, and what comes by itself arrives. False: the story is over."""
@@ -311,19 +311,12 @@ class Story:
         begins, mails = MOMENTS[self.moment]
         if self.moment == 2:
             self._befalls(begins)
-        self._time_is(begins)
+        self.desk.time_is(begins)
         for mail in mails():
             self._arrives(self.folder, mail)
         if self.variant.set_back and self.moment == 0:
             _copy(self._mail, self.desk.directory / _EARLIER)
         return True
-
-    def _time_is(self, now: datetime) -> None:
-        """And goes on from there, for the desk as well."""
-        self._ahead = (now - datetime.now(UTC)).total_seconds()
-        file = self.desk.directory / "ahead.new"
-        file.write_text(str(self._ahead))
-        file.rename(self.desk.directory / "ahead")
 
     def _befalls(self, now: datetime) -> None:
         if self.variant.moved:
