@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import random
 import signal
 import time
@@ -128,10 +127,7 @@ def _one_round(story: Story) -> int:
 
 
 def _is_gone(story: Story) -> None:
-    """Who is killed leaves connections that the server still has to end, and on some systems the lock for a moment."""
     wait_until(lambda: not story.server.open, what="the end of a connection whose client is gone")
-    with (story.desk.directory / "desk.db.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _killed_until_settled(story: Story, chance: random.Random, at_most: int) -> int:

@@ -62,6 +62,7 @@ class Nursery:
         socket.send_fds(self._link, [request], [out.fileno(), err.fileno()])
         while "started" not in (told := self._hear()):
             self._statuses[told["pid"]] = told["status"]
+        self._statuses.pop(told["started"], None)  # ids come round again: that was another process
         return Child(self, told["started"])
 
     def status_of(self, pid: int, seconds: float = 0) -> int | None:

@@ -27,7 +27,7 @@ def calm(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Calm:
     return Calm(site, VARIANTS[0], tmp_path_factory.mktemp("calm"))
 
 
-SAMPLE = (0.02, 0.3, 0.45, 0.75, 0.9)  # of the story's steps: each death is at another moment or round
+SAMPLE = (0.02, 0.3, 0.6, 0.9)  # of the story's steps: each death is at another moment or round
 
 
 def test_killed_before_a_step_it_loses_nothing(calm: Calm) -> None:
