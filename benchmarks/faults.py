@@ -185,9 +185,9 @@ def _row(campaign: Campaign, pool: ProcessPoolExecutor, asked: Asked, jobs: int,
 
 
 def _line(campaign: Campaign, tally: Tally) -> str:
-    owed = f"{tally.owed:,}" if tally.owed else "by test"
+    counted = (f"{tally.owed:,}", tally.lost, tally.unexplained, tally.explained) if tally.owed else ("by test",) * 4
     bad = f" **{len(tally.broken)} findings**" if tally.broken else ""
-    cells = (f"{campaign.broken}{bad}", f"{tally.tried:,}", owed, tally.lost, tally.unexplained, tally.explained)
+    cells = (f"{campaign.broken}{bad}", f"{tally.tried:,}", *counted)
     return f"| {' | '.join(map(str, cells))} |"
 
 
