@@ -348,7 +348,9 @@ MOVED_SHOWN = 20
 def learned(found: Learned) -> str:
     """What new weights change, for the admin to decide on."""
     lines = ["Mail held out (each writer, each file by fifths):"]
-    lines += [f"  before  {found.before}", f"  after   {found.after}", "", "Weights that move most:"]
+    lines += [f"  before  {found.before}", f"  after   {found.after}"]
+    lines += [f"Of the {counted(found.new, 'new mail')}, right before {found.new_before}, after {found.new_after}."]
+    lines += ["", "Weights that move most:"]
     for feature, label, before, after in found.moved[:MOVED_SHOWN]:
         lines.append(f"  {before:+7.2f} -> {after:+7.2f}  {label:<13} {harmless(feature)}")
     return "\n".join(lines)

@@ -98,7 +98,10 @@ def shipped_concepts() -> Concepts:
 def _lexicon(extra: tuple[tuple[str, str], ...], model: str | None) -> Lexicon:
     learned = Learned(shipped("weights.tsv") if model is None else model, shipped("concepts.tsv"))
     languages = {ENGLISH: shipped("lexicon_en.tsv"), PORTUGUESE: shipped("lexicon_pt.tsv")}
-    return Lexicon.parse(shipped("lexicon.tsv"), shipped("urgency.tsv"), dict(extra), learned, languages)
+    lexicon = Lexicon.parse(shipped("lexicon.tsv"), shipped("urgency.tsv"), dict(extra), learned, languages)
+    if model is not None:
+        lexicon.prove()
+    return lexicon
 
 
 # -- servers -------------------------------------------------------------------------------------------------------

@@ -257,8 +257,8 @@ def test_a_bad_row_is_named(types: str, urgency: str, extra: dict[str, str], mes
 def test_an_admins_own_rows_speak() -> None:
     own = Lexicon.parse("", "", {"felicitacion": "9\tcafé aguado\r\n", "lecheros": "9\tofrecemos leche"})
     lexicon = replace(SHIPPED, own=own.own)
-    assert classify("", "otra vez el café aguado en la tienda de abajo", SHIPPED).type == "queja"
-    found = classify("", "otra vez el café aguado en la tienda de abajo", lexicon)
+    assert classify("", "otra vez el café aguado en la tienda, qué desastre", SHIPPED).type == "queja"
+    found = classify("", "otra vez el café aguado en la tienda, qué desastre", lexicon)
     assert (found.type, found.evidence[0].words) == ("felicitacion", "cafe aguado")
     assert classify("", "ofrecemos leche fresca", lexicon).type == "lecheros"
     assert set(found.scores) == {*SHIPPED_SCORES, "lecheros"}

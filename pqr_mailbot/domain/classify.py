@@ -136,6 +136,14 @@ class Lexicon:
         weights = learned.weights(tsv) if learned else None
         return cls(types, urgency, own, weights, others)
 
+    def prove(self) -> None:
+        """Reads every learned weight, which `parse` leaves for later. Raises LexiconError."""
+        try:
+            if self.weights:
+                self.weights.prove()
+        except WeightsError as wrong:
+            raise LexiconError(f"weights: {wrong}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
