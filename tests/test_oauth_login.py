@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -250,8 +251,10 @@ def test_check_keeps_the_new_refresh_token_or_does_not_ask_for_one(
     found = checked(provider="other", refresh_token="env:REFRESH")
     assert (found, provider.asked) == ({"oauth2": ("warn", found["oauth2"][1])}, [])
     Store.open(tmp_path / "desk.db", datetime.now(UTC)).close()
-    for _ in range(2):
-        assert checked(provider="other", refresh_token="env:REFRESH")["oauth2"][0] == "ok"
+    assert checked(provider="other", refresh_token="env:REFRESH")["oauth2"][0] == "ok"
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as store:
+        assert store.execute("SELECT refresh_token FROM oauth_token").fetchall() == [(provider.refresh_token,)]
+    assert provider.refresh_token != REFRESH
 
 
 def test_a_withdrawn_token_is_replaced_once(imap: Dovecot, provider: TokenServer, tmp_path: Path) -> None:
@@ -305,6 +308,10 @@ def status(desk: DeskProcess) -> dict[str, Any]:
         return views.status(datetime.now(UTC), timedelta(minutes=1))
 
 
+def imap_logins(desk: DeskProcess) -> int:
+    return (desk.dovecot.home / "log").read_text().count("method=XOAUTH2")
+
+
 def test_a_desk_outlives_its_tokens_a_kill_and_says_when_its_secret_is_dead(
     desk: DeskProcess, provider: TokenServer
 ) -> None:
@@ -312,8 +319,10 @@ def test_a_desk_outlives_its_tokens_a_kill_and_says_when_its_secret_is_dead(
     desk.start()
     wait_until(lambda: status(desk)["last_fetch_at"] is not None, what="the first fetch")
     acknowledged(desk, 1)
+    logins = imap_logins(desk)
     renewed(provider, 2, "another token, twice")
     acknowledged(desk, 2)
+    assert imap_logins(desk) > logins  # with the new token, though nobody ended the old session
     healthy = status(desk)
     assert healthy["problems"] == []
     for key in ("token_refreshed_at", "token_expires_at"):

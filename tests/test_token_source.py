@@ -374,6 +374,22 @@ def test_closing_waits_for_what_is_under_way(rotating: Desk) -> None:
     assert refused(source).kind == "dropped"
 
 
+def test_a_store_from_before_keeps_how_it_stands_with_the_servers(desk: Desk) -> None:
+    desk.books.do_now(lambda store: Standing("imap", "mark").failed(store, Trouble("login", "no"), NOW))
+    before = desk.provider("imap")
+
+    def older(store: Store) -> None:
+        """As the step before this one left it."""
+        store.db.conn.execute("DROP TABLE oauth_token")
+        store.db.conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'm008_oauth2'")
+
+    desk.books.do_now(older)
+    desk.books.close()
+    desk.__post_init__()
+    assert (desk.provider("imap"), before.refused) == (before, "mark")
+    assert desk.source().token()
+
+
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 
