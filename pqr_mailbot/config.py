@@ -18,6 +18,7 @@ from datetime import date, datetime, time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -41,9 +42,6 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 # Keys that are accepted and checked but change nothing in this version: `check` names those a file has.
 # "key=value" speaks of that value only. The version that brings a feature deletes its rows.
 NOT_YET = (
-    "imap.auth=oauth2",
-    "smtp.auth=oauth2",
-    "oauth2",
     "admin.alarm_command",
     "report.send_to",
     "report.day",
@@ -156,6 +154,27 @@ def _web_address(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"(?:https?://[^\s<>\"]+)?", value) and _is_one_line(value):
         return value
     raise ValueError("expected a web address that begins with https, or nothing")
+
+
+def _token_address(value: object) -> str:
+    """Secrets are sent there: encrypted, or not away from this machine."""
+    expected = "expected an address that begins with https (without encryption only on this machine), or nothing"
+    if not (isinstance(value, str) and value.isascii() and re.fullmatch(r"(?:https?://[^\s<>\"#@\\]+)?", value)):
+        raise ValueError(expected)
+    try:
+        url = urlsplit(value)
+        usable = bool(url.hostname and _host(url.hostname)) and (url.port is None or url.port > 0)
+    except ValueError:  # of a port that is none
+        raise ValueError(expected) from None
+    if value and not (usable and (url.scheme == "https" or _is_loopback(str(url.hostname)))):
+        raise ValueError(expected)
+    return value
+
+
+def _tenant(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9.-]*", value):
+        return value
+    raise ValueError("expected the id or a domain of your tenant, such as example.onmicrosoft.com")
 
 
 def _capitals(value: object) -> str:
@@ -337,11 +356,13 @@ class Oauth2Table(Table):
     """[oauth2]: checked for completeness only when a server's `auth` asks for it."""
 
     provider: Literal["microsoft", "google", "other"] = "microsoft"
-    tenant: Line = ""
+    tenant: Annotated[str, PlainValidator(_tenant)] = ""
     client_id: Line = ""
     client_secret: SecretReference = ""
     refresh_token: SecretReference = ""
-    token_url: Annotated[str, PlainValidator(_web_address)] = ""
+    token_url: Annotated[str, PlainValidator(_token_address)] = ""
+    scope: Line = ""
+    ca_file: OptionalPath = None
 
 
 class StoreTable(Table):
@@ -497,8 +518,15 @@ def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, le
 SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
     _rule("sin respuesta, 2 días", ("new",), 2, "opening", "owner", "reminder"),
     _rule("sin respuesta, 5 días", ("new",), 5, "opening", "level 2", "escalation"),
-    _rule("habeas data: leyenda “reclamo en trámite”", _UNRESOLVED, 2, "opening", "owner", "reminder",
-          types=("habeas_data",)),
+    _rule(
+        "habeas data: leyenda “reclamo en trámite”",
+        _UNRESOLVED,
+        2,
+        "opening",
+        "owner",
+        "reminder",
+        types=("habeas_data",),
+    ),
     _rule("sin resolver, 8 días", _UNRESOLVED, 8, "opening", "owner, level 2", "reminder"),
     _rule("sin noticias, 8 días", _BEING_HANDLED, 8, "office_word", "customer", "progress"),
     _rule("faltan 3 días", _UNRESOLVED, -3, "due", "level 2", "escalation"),

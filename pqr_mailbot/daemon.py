@@ -24,12 +24,14 @@ from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
 from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, only_daemon
 from pqr_mailbot.config import Settings
+from pqr_mailbot.flows import token_source
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.deliver import Delivery
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.receive import Receiver
 from pqr_mailbot.flows.refused import Refusals
+from pqr_mailbot.flows.token_source import TokenSource
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
@@ -69,27 +71,40 @@ class Daemon:
         self._wired = partial(Handler, desk=desk, lexicon=lexicon, letters=letters, suspects_until=suspects)
         if moved := self.books.do_now(lambda store: ClockRound(self._handler(store)).adopt_rules(clock())):
             log.warning("%d deadlines moved: the calendar or the terms have changed", moved)
+        self.source = self._token_source(settings, secrets)
+        tokens = self.source.token if self.source else None
         self.receiver = Receiver(
             books=self.books,
-            open_mailbox=partial(wiring.open_mailbox, settings, secrets),
+            open_mailbox=partial(wiring.open_mailbox, settings, secrets, tokens),
             standing=wiring.imap_standing(settings, secrets),
             reading=wiring.reading_of(settings),
             clock=clock,
+            login=lambda: self.source.serial if self.source else 0,
         )
-        self.sent = self._sent_watch(settings, secrets)
-        self._new_mailer = partial(wiring.mailer_of, settings, secrets)
+        self.sent = self._sent_watch(settings, secrets, tokens)
+        self._new_mailer = partial(wiring.mailer_of, settings, secrets, tokens)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
         self._broken, self._caught_up, self._opened_at = False, False, clock()
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    def _sent_watch(self, settings: Settings, secrets: wiring.Secrets) -> SentWatch | None:
+    def _token_source(self, settings: Settings, secrets: wiring.Secrets) -> TokenSource | None:
+        source = wiring.token_source(settings, secrets, self.books, self._clock)
+        if source:
+            self._resources.callback(source.close)
+        else:
+            self.books.do_now(token_source.forget)
+        return source
+
+    def _sent_watch(
+        self, settings: Settings, secrets: wiring.Secrets, tokens: token_source.Tokens | None
+    ) -> SentWatch | None:
         if not settings.imap.sent_folder:
             self.books.do_now(forget)
             return None
         return SentWatch(
             books=self.books,
-            open_mailbox=partial(wiring.sent_mailbox, settings, secrets),
+            open_mailbox=partial(wiring.sent_mailbox, settings, secrets, tokens),
             max_bytes=settings.limits.max_message_bytes,
             clock=self._clock,
         )
@@ -113,6 +128,8 @@ class Daemon:
     async def round(self) -> list[str]:
         """Fetch all, handle all, deliver all that is due. Returns what could not be done for want of a server."""
         problems = []
+        if self.source:
+            self.source.in_haste = True
         try:
             await self._fetch_in_haste()
         except Trouble as trouble:
@@ -152,23 +169,9 @@ class Daemon:
     async def _deliver_in_haste(self) -> str | None:
         if until := await self.books.do(lambda store: self._smtp.wait_until(store, self._clock(), in_haste=True)):
             return f"the login was refused; not tried again before {until:%Y-%m-%d %H:%M} UTC"
-        mailer = await self._mailer_or_trouble()
-        if mailer is None or not await self._deliver_all(mailer):
+        if not await self._deliver_all(self._new_mailer()):
             return await self.books.do(lambda store: store.provider_problem("smtp"))
         return None
-
-    async def _mailer_or_trouble(self) -> Mailer | None:
-        try:
-            return self._new_mailer()
-        except Trouble as trouble:
-            failure = trouble
-
-            def note(store: Store) -> None:
-                with store.transaction():
-                    self._smtp.failed(store, failure, self._clock())
-
-            await self.books.do(note)
-            return None
 
     async def _deliver_all(self, mailer: Mailer) -> bool:
         try:
@@ -256,12 +259,18 @@ class Daemon:
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         scheduler.add_job(self._look, "interval", seconds=LOOK_SECONDS)
+        if self.source:
+            scheduler.add_job(self._keep_token_fresh, "interval", seconds=LOOK_SECONDS)
         return scheduler
 
     async def _look(self) -> None:
         """Is there anything to do that nobody woke us for: an admin's command, a letter whose time has come?"""
         self._mail.set()
         self._letters.set()
+
+    async def _keep_token_fresh(self) -> None:
+        if self.source and not self._stopping.is_set():
+            await asyncio.to_thread(self.source.keep_fresh)
 
     async def _handle_mail(self) -> None:
         async def work() -> None:
@@ -278,21 +287,16 @@ class Daemon:
         return self._caught_up or self._clock() >= self._opened_at + PATIENCE
 
     async def _deliver_letters(self) -> None:
-        mailer = await self._mailer_or_trouble()
+        mailer = self._new_mailer()
 
         async def work() -> None:
-            nonlocal mailer
-            if await self.books.do(lambda store: self._smtp.wait_until(store, self._clock())):
-                return
-            mailer = mailer or await self._mailer_or_trouble()
-            if mailer:
+            if not await self.books.do(lambda store: self._smtp.wait_until(store, self._clock())):
                 await self._delivery(mailer).round()
 
         try:
             await self._whenever(self._letters, work)
         finally:
-            if mailer:
-                await mailer.close()
+            await mailer.close()
 
     async def _whenever(self, woken: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
         """Does the work each time it is woken, until the end. A store that cannot be written is tried again."""

@@ -336,6 +336,9 @@ def status(report: Row) -> str:
     lines += [f"  notice      {harmless(notice)}" for notice in report["notices"]]
     lines.append(f"  last fetch  {_when(report['last_fetch_at']) or 'never'}")
     lines.append(f"  last send   {_when(report['last_send_at']) or 'never'}")
+    if report["token_expires_at"]:
+        until, since = _when(report["token_expires_at"]), _when(report["token_refreshed_at"])
+        lines.append(f"  token       holds until {until}, fetched {since}")
     for name in ("inbox", "outbox", "tickets"):
         counts = ", ".join(f"{number} {state}" for state, number in report[name].items() if number) or "none"
         lines.append(f"  {name:10}  {counts}")

@@ -281,6 +281,7 @@ CLASSIFIED = {
 }  # fmt: skip
 STATUS = {
     "healthy": bool, "problems": [str], "notices": [str], "last_fetch_at": Maybe(When), "last_send_at": Maybe(When),
+    "token_expires_at": Maybe(When), "token_refreshed_at": Maybe(When),
     "inbox": {str: int}, "outbox": {str: int}, "tickets": {str: int}, "overdue": int,
 }  # fmt: skip
 FOUND = {"reference": str, "message_id": str, "author": str, "sent_at": Maybe(When), "snippet": str}

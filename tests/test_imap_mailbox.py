@@ -78,10 +78,10 @@ class ScriptedImap:
             words = line.strip().split(b" ", 2)
             text = line.strip().decode("utf-8", "replace")
             self.heard.append(text.partition(" ")[2] or text)
-            if words[0] == b"DONE":
-                command = "DONE"
+            if len(words) == 1:  # DONE, or an answer to a challenge
+                command = text
             else:
-                tag, command = words[0], words[1].decode("utf-8", "replace").upper() if len(words) > 1 else ""
+                tag, command = words[0], words[1].decode("utf-8", "replace").upper()
                 if command == "UID":
                     command = "UID " + words[2].decode().split(" ")[0].upper()
             standard: dict[str, list[Step]] = {

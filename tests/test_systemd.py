@@ -90,6 +90,8 @@ def test_the_readme_puts_in_place_what_the_unit_runs() -> None:
 def test_the_passwords_of_the_example_are_the_credentials_of_the_unit() -> None:
     example = config.load(ROOT / "config.example.toml")
     wanted = [table.password.removeprefix("credential:") for table in (example.imap, example.smtp)]
+    wanted += re.findall(r'"credential:(oauth-[a-z-]+)"', (ROOT / "config.example.toml").read_text("utf-8"))
+    assert len(wanted) == 4
     assert PROMISED["Service.LoadCredential"] == [f"{name}:{config.SYSTEM_CREDENTIALS / name}" for name in wanted]
     assert PROMISED["Service.SetCredential"] == [f"{name}:\\n" for name in wanted], "so that a file may be absent"
 

@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 TroubleKind = Literal["unreachable", "certificate", "tls", "login", "login-later", "folder", "dropped"]
@@ -44,16 +44,32 @@ class Endpoint:
         return Trouble(kind, f"{self.host}:{self.port}: {what}")
 
 
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An OAuth2 access token, given where else a password stands; with it the login is by XOAUTH2. Never shown."""
+
+    text: str = field(repr=False)
+
+
+def xoauth2(username: str, token: AccessToken) -> str:
+    """What the client says first, before base64 (developers.google.com/gmail/imap/xoauth2-protocol). A refusal comes
+    as one more challenge, to be answered with nothing; only then the server says no."""
+    return f"user={username}\1auth=Bearer {token.text}\1\1"
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """Foreign words fit for a log: one line without control characters, at most `limit` characters."""
     line = _UNSAFE.sub(" ", text).strip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def masked(words: str, endpoint: Endpoint, password: str) -> str:
-    """A server's words about a login as one line, without the password in any form in which it was sent: some servers
+def masked(words: str, endpoint: Endpoint, secret: str | AccessToken) -> str:
+    """A server's words about a login as one line, without the secret in any form in which it was sent: some servers
     repeat what they refuse."""
-    sent = (f"\0{endpoint.username}\0{password}", password)
+    password = secret if isinstance(secret, str) else secret.text
+    sent = [f"\0{endpoint.username}\0{password}", password]
+    if isinstance(secret, AccessToken):
+        sent.append(xoauth2(endpoint.username, secret))
     forms = [base64.b64encode(text.encode("utf-8", "replace")).decode() for text in sent]
     forms += [password.replace("\\", "\\\\").replace('"', '\\"'), password]
     for form in forms if password else ():

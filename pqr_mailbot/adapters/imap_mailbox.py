@@ -22,7 +22,16 @@ from typing import Any
 from imapclient import DELETED, IMAPClient, SocketTimeout
 from imapclient.exceptions import InvalidCriteriaError, LoginError
 
-from pqr_mailbot.adapters.connection import Endpoint, Trouble, connect_trouble, masked, one_line, tls_context
+from pqr_mailbot.adapters.connection import (
+    AccessToken,
+    Endpoint,
+    Trouble,
+    connect_trouble,
+    masked,
+    one_line,
+    tls_context,
+    xoauth2,
+)
 
 SLICE = 2**20  # bytes of a large mail asked for at once
 CONNECT_SECONDS = 15.0
@@ -76,8 +85,11 @@ class Mailbox:
         self._bell.setblocking(False)
 
     @classmethod
-    def open(cls, endpoint: Endpoint, password: str, folder: str, readonly: bool = False, idle: bool = True) -> Mailbox:
-        """Connects, logs in and selects the folder (EXAMINE when `readonly`). `idle` False: `wait` only polls.
+    def open(
+        cls, endpoint: Endpoint, secret: str | AccessToken, folder: str, readonly: bool = False, idle: bool = True
+    ) -> Mailbox:
+        """Connects, logs in with a password or an access token, and selects the folder (EXAMINE when `readonly`).
+        `idle` False: `wait` only polls.
 
         Raises Trouble.
         """
@@ -85,7 +97,7 @@ class Mailbox:
         try:
             with mailbox._weather():
                 mailbox._start_tls()
-                mailbox._log_in(password)
+                mailbox._log_in(secret)
                 mailbox._select(folder, readonly)
                 mailbox._idle = idle and mailbox._client.has_capability("IDLE")
         except BaseException:
@@ -386,7 +398,25 @@ class Mailbox:
         except imaplib.IMAP4.error as error:  # not offered, refused, or logged in unasked (PREAUTH)
             raise self._endpoint.trouble("tls", f"no STARTTLS to be had, nothing was sent: {_reason(error)}") from error
 
-    def _log_in(self, password: str) -> None:
+    def _log_in(self, secret: str | AccessToken) -> None:
+        try:
+            if isinstance(secret, AccessToken):
+                self._log_in_by_token(secret)
+            else:
+                self._log_in_by_password(secret)
+        except LoginError as error:
+            if isinstance(error.__context__, imaplib.IMAP4.abort):  # a drop, which the library disguises
+                raise error.__context__ from None
+            raise _login_trouble(self._endpoint, secret, str(error)) from None
+
+    def _log_in_by_token(self, token: AccessToken) -> None:
+        if not self._client.has_capability("AUTH=XOAUTH2"):
+            raise self._endpoint.trouble("login-later", "the server offers no login by XOAUTH2")
+        answers = iter([xoauth2(self._endpoint.username, token)])
+        # The library's own would answer the challenge of a refusal with the token once more.
+        self._client.sasl_login("XOAUTH2", lambda _: next(answers, b""))
+
+    def _log_in_by_password(self, password: str) -> None:
         client, username = self._client, self._endpoint.username
         if re.search(r"[\x00-\x1f\x7f]", username + password):
             raise self._endpoint.trouble("login", "user name or password contains a control character")
@@ -396,15 +426,10 @@ class Mailbox:
         needs_plain = not (username + password).isascii()
         if needs_plain and not plain:
             raise self._endpoint.trouble("login", "the password is not ASCII and the server offers no AUTH=PLAIN")
-        try:
-            if needs_plain or client.has_capability("LOGINDISABLED"):
-                client.plain_login(username, password)
-            else:
-                client.login(_quoted(username), password)
-        except LoginError as error:
-            if isinstance(error.__context__, imaplib.IMAP4.abort):  # a drop, which the library disguises
-                raise error.__context__ from None
-            raise _login_trouble(self._endpoint, password, str(error)) from None
+        if needs_plain or client.has_capability("LOGINDISABLED"):
+            client.plain_login(username, password)
+        else:
+            client.login(_quoted(username), password)
 
     def _select(self, folder: str, readonly: bool) -> None:
         try:
@@ -457,10 +482,10 @@ def _connected(endpoint: Endpoint) -> Any:
     return client
 
 
-def _login_trouble(endpoint: Endpoint, password: str, text: str) -> Trouble:
-    """What the server's NO to a login means. Only a refusal of our name and password is of kind "login": it must not be
+def _login_trouble(endpoint: Endpoint, secret: str | AccessToken, text: str) -> Trouble:
+    """What the server's NO to a login means. Only a refusal of our name and secret is of kind "login": it must not be
     repeated soon, or the provider locks the account. Response codes: RFC 5530."""
-    words = masked(_unwrapped(text), endpoint, password)
+    words = masked(_unwrapped(text), endpoint, secret)
     code = _code(words)
     if code == "PRIVACYREQUIRED":
         return endpoint.trouble("tls", f"the server takes no login without TLS: {words}")

@@ -71,6 +71,37 @@ def m007_reasons(db: Database) -> None:
     db.execute("CREATE INDEX letter_reason_about ON letter_reason (about, rule, cycle)")
 
 
+@migrations()
+def m008_oauth2(db: Database) -> None:
+    """The token endpoint is a provider too, and what it gave outlives a restart."""
+    for statement in _OAUTH2:
+        db.execute(statement)
+
+
+_OAUTH2 = (
+    "ALTER TABLE provider RENAME TO provider_before",
+    """CREATE TABLE provider (
+        name TEXT PRIMARY KEY CHECK (name IN ('imap', 'smtp', 'oauth2')),
+        last_success_at TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        failing_since TEXT,
+        next_attempt_at TEXT,
+        refused TEXT NOT NULL DEFAULT '',  -- a short mark of the secret that a login was refused with
+        problem TEXT
+    ) STRICT""",
+    """INSERT INTO provider (name, last_success_at, failures, failing_since, next_attempt_at, refused, problem)
+    SELECT name, last_success_at, failures, failing_since, next_attempt_at, refused, problem FROM provider_before""",
+    "DROP TABLE provider_before",
+    # The access token itself is nowhere but in memory.
+    """CREATE TABLE oauth_token (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        mark TEXT NOT NULL,  -- a short mark of the configured secret that the refresh token has taken the place of
+        refresh_token TEXT NOT NULL,  -- '': the configured one
+        refreshed_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL
+    ) STRICT""",
+)
+
 _CLOCK = (
     # '': at the next look. Whatever happens to a case brings it to the front.
     "ALTER TABLE ticket ADD COLUMN look_on TEXT NOT NULL DEFAULT ''",

@@ -117,7 +117,7 @@ class FinishedLetter:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """How it stands with the IMAP or SMTP server."""
+    """How it stands with the IMAP or SMTP server, or the token endpoint."""
 
     failures: int
     next_attempt_at: datetime | None
@@ -359,6 +359,36 @@ class Store:
             next_attempt_at = excluded.next_attempt_at, refused = excluded.refused, problem = excluded.problem""",
             name, stamp(now), stamp(next_attempt_at), refused, problem,
         )  # fmt: skip
+
+    def providers_freed(self, name: str) -> None:
+        """This provider is well again: those that failed only because it did may be tried at once."""
+        self._run(
+            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ? AND problem IN
+            (SELECT problem FROM provider WHERE name = ?)""",
+            name, name,
+        )  # fmt: skip
+
+    def provider_forgotten(self, name: str) -> None:
+        self._run("DELETE FROM provider WHERE name = ?", name)
+
+    # -- OAuth2 ----------------------------------------------------------------------------------------------------
+
+    def refresh_token(self, mark: str) -> str:
+        """The one that has taken the place of the configured one with this mark; "" when none has."""
+        row = self._first("SELECT refresh_token FROM oauth_token WHERE mark = ?", mark)
+        return row["refresh_token"] if row else ""
+
+    def keep_token(self, mark: str, refresh_token: str, refreshed_at: datetime, expires_at: datetime) -> None:
+        """The refresh token to use from now on, "" for the configured one, and what is known of the access token."""
+        self._run(
+            """INSERT INTO oauth_token (id, mark, refresh_token, refreshed_at, expires_at) VALUES (1, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET mark = excluded.mark, refresh_token = excluded.refresh_token,
+            refreshed_at = excluded.refreshed_at, expires_at = excluded.expires_at""",
+            mark, refresh_token, stamp(refreshed_at), stamp(expires_at),
+        )  # fmt: skip
+
+    def forget_token(self) -> None:
+        self._run("DELETE FROM oauth_token")
 
     # -- inbound mail ----------------------------------------------------------------------------------------------
 

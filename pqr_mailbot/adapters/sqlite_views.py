@@ -318,25 +318,29 @@ class Views:
         outbox = self._counts("outbox", OUTBOX_STATES)
         tickets = self._counts("ticket", tuple(State))
         last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]
+        no_token = providers.get("oauth2", {}).get("problem")  # told once, not for each server it keeps us out of
         problems = [
             *(
                 f"{name}: {row['problem']} (since {self._time(row['failing_since'])})"
                 for name, row in providers.items()
-                if row["problem"]
+                if row["problem"] and (name == "oauth2" or row["problem"] != no_token)
             ),
             *self._silence(last_fetch, now, fetch_every),
             *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
             *_counted(
                 self._since("outbox", "state = 'uncertain' AND created_at", now - REMEMBERED),
-                "letter", "may or may not have arrived (`outbox --state uncertain`)",
+                "letter",
+                "may or may not have arrived (`outbox --state uncertain`)",
             ),
             *_counted(
                 self._since("outbox", "state = 'dead' AND error <> 'superseded' AND created_at", now - REMEMBERED),
-                "letter", "could not be delivered (`outbox --state dead`)",
+                "letter",
+                "could not be delivered (`outbox --state dead`)",
             ),
             *_counted(
                 self._since("inbound", "verdict = 'rescan' AND stored_at", now - REMEMBERED),
-                "mail", "looked old and got no answer (`inbox --state set_aside`)",
+                "mail",
+                "looked old and got no answer (`inbox --state set_aside`)",
             ),
             *self._stuck(now),
             *self._facts("move_problem", "sent_problem"),
@@ -348,10 +352,20 @@ class Views:
             "notices": self._facts("sent_absent"),  # an admin should know; nothing is ill
             "last_fetch_at": self._time(last_fetch),
             "last_send_at": self._time(self._one("SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'")["at"]),
+            **self._token(),
             "inbox": inbox,
             "outbox": outbox,
             "tickets": tickets,
             "overdue": len(self.tickets(Filter(overdue=True), today)),
+        }
+
+    def _token(self) -> Row:
+        """The access token of a login by OAuth2, as last known; None without one."""
+        rows = self._all("SELECT expires_at, refreshed_at FROM oauth_token")
+        row = rows[0] if rows else {}
+        return {
+            "token_expires_at": self._time(row.get("expires_at")),
+            "token_refreshed_at": self._time(row.get("refreshed_at")),
         }
 
     def _silence(self, last_fetch: str | None, now: datetime, fetch_every: timedelta) -> list[str]:

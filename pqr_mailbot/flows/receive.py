@@ -49,7 +49,8 @@ class Reading:
 @dataclass
 class Receiver:
     """Reads one mailbox. `open_mailbox` connects and selects; `on_mail` is called after mail was kept, `on_fetch` after
-    every fetch that succeeded."""
+    every fetch that succeeded. When `login` changes, another access token is at hand, and a new session begins with it
+    before the server ends the old one."""
 
     books: Books
     open_mailbox: Callable[[], Mailbox]
@@ -58,6 +59,7 @@ class Receiver:
     clock: Callable[[], datetime]
     on_mail: Callable[[], None] = lambda: None
     on_fetch: Callable[[], None] = lambda: None
+    login: Callable[[], int] = lambda: 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
     _fetcher: Fetcher = field(init=False)
@@ -106,7 +108,8 @@ class Receiver:
 
     def _session(self) -> None:
         with self._opened() as mailbox:
-            while not self._stop.is_set():
+            login = self.login()
+            while not self._stop.is_set() and self.login() == login:
                 self.catch_up(mailbox)
                 mailbox.wait(min(self.reading.poll_seconds, WINDOW), self._stop.is_set)
 
