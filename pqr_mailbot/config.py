@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -32,6 +33,7 @@ from pydantic import (
     field_validator,
 )
 
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.domain.policy import SHIPPED_TYPES, Agent, Form, Level, Office, Policy, Rule, TicketType
 
 DEFAULT_PATH = Path("/etc/pqr-mailbot/config.toml")
@@ -44,7 +46,6 @@ NOT_YET = (
     "imap.auth=oauth2",
     "smtp.auth=oauth2",
     "oauth2",
-    "admin.alarm_command",
     "report.send_to",
     "report.day",
 )
@@ -107,6 +108,15 @@ def _filled_line(value: object) -> str:
     if text := _line(value).strip():
         return text
     raise ValueError("expected some text, not an empty one")
+
+
+def _command(value: object) -> str:
+    text = _line(value)
+    try:
+        shlex.split(text)
+    except ValueError:
+        raise ValueError("expected a program and its arguments, with every quote closed") from None
+    return text
 
 
 def _flag(value: object) -> bool:
@@ -471,7 +481,15 @@ class AdminTable(Table):
     """[admin]"""
 
     alarms_to: tuple[MailAddress, ...] = ()
-    alarm_command: Line = ""
+    alarm_command: Annotated[str, PlainValidator(_command)] = ""
+    patience_minutes: Annotated[int, PlainValidator(_number(0, 60))] = 5
+    heartbeat: Flag = False
+    heartbeat_minutes: Annotated[int, PlainValidator(_number(5, 1440))] = 60
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words of `alarm_command`; no shell reads them."""
+        return tuple(shlex.split(self.alarm_command))
 
 
 class ReportTable(Table):
@@ -497,8 +515,15 @@ def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, le
 SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
     _rule("sin respuesta, 2 días", ("new",), 2, "opening", "owner", "reminder"),
     _rule("sin respuesta, 5 días", ("new",), 5, "opening", "level 2", "escalation"),
-    _rule("habeas data: leyenda “reclamo en trámite”", _UNRESOLVED, 2, "opening", "owner", "reminder",
-          types=("habeas_data",)),
+    _rule(
+        "habeas data: leyenda “reclamo en trámite”",
+        _UNRESOLVED,
+        2,
+        "opening",
+        "owner",
+        "reminder",
+        types=("habeas_data",),
+    ),
     _rule("sin resolver, 8 días", _UNRESOLVED, 8, "opening", "owner, level 2", "reminder"),
     _rule("sin noticias, 8 días", _BEING_HANDLED, 8, "office_word", "customer", "progress"),
     _rule("faltan 3 días", _UNRESOLVED, -3, "due", "level 2", "escalation"),
@@ -612,7 +637,14 @@ class Settings(Table):
             self.imap.exchange_internal_is_authenticated,
             rules_of(self.reminders),
             self.calendar.office_hours,
+            self.expected(),
         )
+
+    def expected(self) -> Expected:
+        """What a healthy desk does."""
+        heartbeat = timedelta(minutes=self.admin.heartbeat_minutes) if self.admin.heartbeat else None
+        patience = timedelta(minutes=self.admin.patience_minutes)
+        return Expected(timedelta(seconds=self.imap.poll_seconds), patience, heartbeat)
 
 
 # --- Loading

@@ -336,6 +336,10 @@ def status(report: Row) -> str:
     lines += [f"  notice      {harmless(notice)}" for notice in report["notices"]]
     lines.append(f"  last fetch  {_when(report['last_fetch_at']) or 'never'}")
     lines.append(f"  last send   {_when(report['last_send_at']) or 'never'}")
+    if report["heartbeat_at"]:
+        lines.append(f"  heartbeat   {_when(report['heartbeat_at'])}")
+    if report["alarms"]:
+        lines.append(f"  told of     {', '.join(report['alarms'])}")
     for name in ("inbox", "outbox", "tickets"):
         counts = ", ".join(f"{number} {state}" for state, number in report[name].items() if number) or "none"
         lines.append(f"  {name:10}  {counts}")

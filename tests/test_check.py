@@ -41,7 +41,7 @@ def test_a_new_office_may_open(tmp_path: Path) -> None:
     rows = found(tmp_path)
     assert {level for level, _, _ in rows} == {"ok", "warn"}
     assert [what for level, what, _ in rows if level == "warn"] == [
-        "office.phone", "office.privacy_notice_url", "imap.trusted_authserv_ids",
+        "office.phone", "office.privacy_notice_url", "imap.trusted_authserv_ids", "admin.alarms_to",
     ]  # fmt: skip
     assert about("store", rows) == [("ok", f"{tmp_path}/desk.db is made at the first start")]
     assert about("clock", rows) == [("ok", "2026-06-01 15:42 UTC")]

@@ -71,6 +71,29 @@ def m007_reasons(db: Database) -> None:
     db.execute("CREATE INDEX letter_reason_about ON letter_reason (about, rule, cycle)")
 
 
+@migrations()
+def m008_alarms(db: Database) -> None:
+    """The problems people were told of and that are not over, and the probes that go out and come back."""
+    db.execute("""CREATE TABLE alarm (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL,
+        said TEXT NOT NULL,
+        began_at TEXT NOT NULL,
+        told_at TEXT NOT NULL,
+        count INTEGER NOT NULL CHECK (count >= 0),
+        well_since TEXT
+    ) STRICT, WITHOUT ROWID""")
+    db.execute("""CREATE TABLE heartbeat (
+        outbox_id INTEGER PRIMARY KEY REFERENCES outbox (id),
+        back_at TEXT
+    ) STRICT""")
+    # A look at the desk's health every few seconds must not read through years of mail.
+    db.execute("CREATE INDEX inbound_rescan ON inbound (stored_at) WHERE verdict = 'rescan'")
+    db.execute("CREATE INDEX outbox_amiss ON outbox (created_at) WHERE state IN ('uncertain', 'dead')")
+    db.execute("CREATE INDEX outbox_waiting ON outbox (not_before, attempts) WHERE state IN ('queued', 'sending')")
+    db.execute("CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent'")
+
+
 _CLOCK = (
     # '': at the next look. Whatever happens to a case brings it to the front.
     "ALTER TABLE ticket ADD COLUMN look_on TEXT NOT NULL DEFAULT ''",
