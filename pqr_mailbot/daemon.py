@@ -23,7 +23,7 @@ from pqr_mailbot.adapters import systemd
 from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
-from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, only_daemon
+from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem, only_daemon
 from pqr_mailbot.config import Settings
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.clock import ClockRound
@@ -32,7 +32,7 @@ from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.heartbeat import Heartbeat
 from pqr_mailbot.flows.receive import Receiver
 from pqr_mailbot.flows.refused import Refusals
-from pqr_mailbot.flows.watch_health import HealthWatch
+from pqr_mailbot.flows.watch_health import HealthWatch, tell_of_the_end
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
@@ -59,8 +59,13 @@ class Daemon:
         self._resources = ExitStack()
         with ExitStack() as undo:
             undo.callback(self._resources.close)
-            self._resources.enter_context(only_daemon(settings.store.path))
-            self._wire(settings, secrets)
+            self._lock = self._resources.enter_context(only_daemon(settings.store.path))
+            self._command = AlarmCommand(settings.admin.command)
+            try:
+                self._wire(settings, secrets)
+            except (StoreProblem, sqlite3.Error) as error:
+                asyncio.run(tell_of_the_end(self._lock, self._command, str(error)))
+                raise
             undo.pop_all()
 
     def _wire(self, settings: Settings, secrets: wiring.Secrets) -> None:
@@ -84,9 +89,7 @@ class Daemon:
         self._new_mailer = partial(wiring.mailer_of, settings, secrets)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
-        self.health = HealthWatch(
-            self.books, self._handler, AlarmCommand(settings.admin.command), settings.expected(), clock
-        )
+        self.health = HealthWatch(self.books, self._handler, self._command, settings.expected(), clock, self._lock)
         self._broken, self._caught_up, self._opened_at = False, False, clock()
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -234,6 +237,8 @@ class Daemon:
             stop.cancel()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
+                if isinstance(error, StoreProblem | sqlite3.Error):
+                    await tell_of_the_end(self._lock, self._command, str(error))
                 raise error
         if self._broken:
             raise RuntimeError("the mailbox could no longer be read")

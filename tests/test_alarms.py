@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,15 +15,18 @@ from typing import Any
 
 import pytest
 from bench import Bench, eml
+from desk_process import OFFICE_TABLES
 from hypothesis import given
 from hypothesis import strategies as st
 from office import BOGOTA, DESK, NOW, POLICY
 
+from pqr_mailbot import config
 from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.sqlite_health import look
-from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_daemon
 from pqr_mailbot.adapters.sqlite_views import Views
+from pqr_mailbot.daemon import Daemon
 from pqr_mailbot.domain.alarms import AGAIN, Alarm, Sighting, turn
 from pqr_mailbot.domain.health import Expected, Problem, Seen, Server, problems
 from pqr_mailbot.flows.books import Books
@@ -30,6 +34,7 @@ from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.heartbeat import Heartbeat
 from pqr_mailbot.flows.providers import Standing
 from pqr_mailbot.flows.watch_health import HealthWatch
+from pqr_mailbot.wiring import Secrets
 
 MINUTE = timedelta(minutes=1)
 HOURLY = Expected(heartbeat=60 * MINUTE)
@@ -215,7 +220,11 @@ class Watched:
         self.books = Books(lambda: Store.open(self.path, self.now))
         self.bench = self.books.do_now(self._bench)
         command = AlarmCommand((sys.executable, "-I", "-S", str(self.script)))
-        self.watch = HealthWatch(self.books, lambda _: self.bench.handler, command, self.expected, lambda: self.now)
+        self.locked = ExitStack()
+        lock = self.locked.enter_context(only_daemon(self.path))
+        self.watch = HealthWatch(
+            self.books, lambda _: self.bench.handler, command, self.expected, lambda: self.now, lock
+        )
 
     def _bench(self, store: Store) -> Bench:
         """On the books' own connection."""
@@ -271,8 +280,12 @@ class Watched:
     def mends(self, name: str) -> None:
         self.do(lambda bench: Standing(name, "mark").well(bench.store, self.now))  # type: ignore[arg-type]
 
-    def restart(self) -> None:
+    def close(self) -> None:
         self.books.close()
+        self.locked.close()
+
+    def restart(self) -> None:
+        self.close()
         self.start()
 
 
@@ -281,7 +294,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     one = Watched(tmp_path / "desk.db")
     one.fetched()
     yield one
-    one.books.close()
+    one.close()
 
 
 def test_an_outage_is_told_once_and_its_end_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
@@ -359,8 +372,8 @@ def test_an_alarm_that_was_put_off_is_overtaken_by_its_end(watched: Watched) -> 
     assert watched.states == [("alarm", "dead", "superseded"), ("all_clear", "queued", None)]
 
 
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_store_that_cannot_be_written_is_told_from_memory(watched: Watched, restart: bool) -> None:
+@pytest.mark.parametrize("restart", ["no restart", "in the middle of it", "when it is over"])
+def test_a_store_that_cannot_be_written_is_told_from_memory(watched: Watched, restart: str) -> None:
     def writable(yes: bool) -> None:
         watched.read(lambda bench: bench.store.db.conn.execute(f"PRAGMA query_only = {'OFF' if yes else 'ON'}"))
 
@@ -370,12 +383,17 @@ def test_a_store_that_cannot_be_written_is_told_from_memory(watched: Watched, re
             watched.fetched()
         watched.look(minutes)
     assert watched.commands == [("alarm", "store")]
+    if restart == "in the middle of it":
+        watched.restart()
+        writable(False)
+        watched.look(1)
+        assert watched.commands == [("alarm", "store")]
     writable(True)
     watched.fetched()
     watched.look(0.1)
     assert watched.status()["alarms"] == ["store"]
     assert not watched.status()["healthy"]
-    if restart:
+    if restart == "when it is over":
         watched.restart()
     watched.look(4)
     watched.fetched()
@@ -383,6 +401,50 @@ def test_a_store_that_cannot_be_written_is_told_from_memory(watched: Watched, re
     assert watched.commands == [("alarm", "store"), ("all_clear", "store")]
     assert watched.letters == ["all_clear>sistemas@lohas.test"]
     assert watched.status()["healthy"]
+
+
+def test_a_letter_that_waits_for_its_hours_is_not_stuck(watched: Watched) -> None:
+    inbound = watched.read(lambda bench: bench.take(eml()))
+    assert inbound["state"] == "done"
+
+    def put_off(bench: Bench) -> None:
+        for letter in bench.store.claim_letters(watched.now, 10):
+            bench.store.letter_back(letter, NOW + 600 * MINUTE, "waits for its hours", counts=False)
+
+    watched.do(put_off)
+    watched.now += 60 * MINUTE
+    watched.fetched()
+    assert watched.status()["problems"] == []
+    watched.now += 660 * MINUTE
+    watched.fetched()
+    assert watched.status()["problems"] == ["2 letters in the queue for more than 10 minutes"]
+
+
+def test_a_store_that_cannot_be_opened_is_told_once_however_often_it_is_tried(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    path = tmp_path / "config.toml"
+    keys = f"patience_minutes = 0\nalarm_command = \"sh -c 'cat >> {told}'\"\n"
+    words = f'[store]\npath = "desk.db"\n[admin]\n{keys}'
+    servers = '[imap]\nhost = "127.0.0.1"\nusername = "x"\npassword = "env:X"\n[smtp]\nhost = "127.0.0.1"\n'
+    path.write_text(OFFICE_TABLES + servers + words)
+    settings = config.load(path)
+    (tmp_path / "desk.db").write_bytes(b"no store at all")
+    (tmp_path / "desk.db.lock").write_bytes(b"-")
+    for _ in range(3):
+        with pytest.raises(StoreProblem):
+            Daemon(settings, Secrets("", ""), lambda: NOW)
+    assert told.read_text() == f"store: {tmp_path}/desk.db: is no SQLite file, expected a store or nothing\n"
+    (tmp_path / "desk.db").unlink()
+    daemon = Daemon(settings, Secrets("", ""), lambda: NOW)
+    try:
+        asyncio.run(daemon.health.look())
+    finally:
+        daemon.close()
+    assert told.read_text().splitlines()[1:] == [
+        "no successful fetch yet",
+        "store: it could not be used",
+    ]
+    assert (tmp_path / "desk.db.lock").read_bytes() == b"-"
 
 
 def test_a_dead_letter_that_nobody_heard_of_is_an_alarm_and_alarms_make_no_loop(watched: Watched) -> None:
@@ -425,8 +487,12 @@ def test_a_look_reads_no_years_of_mail(watched: Watched) -> None:
         look(explained, watched.now)
         return found
 
-    slow = [one for one in watched.read(plans) if one.startswith("SCAN") and "INDEX" not in one]
-    assert not [one for one in slow if "inbound" in one or "outbox" in one], slow
+    narrow = ("outbox_amiss", "outbox_waiting", "outbox_sent", "inbound_rescan", "COVERING INDEX inbound_state")
+    of_mail = [one for one in watched.read(plans) if " inbound " in one or " outbox " in one]
+    assert len(of_mail) >= 5
+    assert not [
+        one for one in of_mail if "INTEGER PRIMARY KEY (rowid=?)" not in one and not any(n in one for n in narrow)
+    ]
 
 
 # -- the command ---------------------------------------------------------------------------------------------------
@@ -487,7 +553,7 @@ def beating(tmp_path: Path) -> Iterator[Watched]:
     one = Watched(tmp_path / "desk.db", heartbeat=60 * MINUTE)
     one.fetched()
     yield one
-    one.books.close()
+    one.close()
 
 
 def beat(one: Watched) -> bool:

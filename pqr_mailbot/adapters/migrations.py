@@ -90,7 +90,8 @@ def m008_alarms(db: Database) -> None:
     # A look at the desk's health every few seconds must not read through years of mail.
     db.execute("CREATE INDEX inbound_rescan ON inbound (stored_at) WHERE verdict = 'rescan'")
     db.execute("CREATE INDEX outbox_amiss ON outbox (created_at) WHERE state IN ('uncertain', 'dead')")
-    db.execute("CREATE INDEX outbox_waiting ON outbox (not_before, attempts) WHERE state IN ('queued', 'sending')")
+    waiting = "(not_before, attempts, next_attempt_at) WHERE state IN ('queued', 'sending')"
+    db.execute(f"CREATE INDEX outbox_waiting ON outbox {waiting}")
     db.execute("CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent'")
 
 

@@ -19,17 +19,21 @@ _LETTERS = f"""SELECT
     count(*) FILTER (WHERE state = 'dead' AND letter NOT IN {_HEALTH} AND NOT customer_facing
         AND (letter NOT IN {_CASES} OR error LIKE 'bounced:%')) AS untold,
     count(*) FILTER (WHERE letter IN {_HEALTH}) AS alarm_letters
-    FROM outbox WHERE state IN ('uncertain', 'dead') AND coalesce(error, '') <> 'superseded'
+    FROM outbox INDEXED BY outbox_amiss WHERE state IN ('uncertain', 'dead') AND coalesce(error, '') <> 'superseded'
     AND letter <> 'heartbeat' AND created_at > ?"""
 _LATE = """SELECT count(*) AS late, count(*) FILTER (WHERE attempts = 0) AS untried,
     count(*) FILTER (WHERE attempts > 0 AND not_before < ?) AS put_off, min(not_before) AS oldest
-    FROM outbox WHERE state IN ('queued', 'sending') AND not_before < ?"""
-_LAST_SENT = "SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'"
+    FROM outbox INDEXED BY outbox_waiting WHERE state IN ('queued', 'sending') AND not_before < ?
+    AND NOT (attempts = 0 AND next_attempt_at > ?)"""  # that one waits for its hours
+_LAST_SENT = "SELECT max(sent_at) AS at FROM outbox INDEXED BY outbox_sent WHERE state = 'sent'"
 
 
 def look(read: Read, now: datetime) -> Seen:
     """All that a judgement of the desk's health needs."""
-    letters, late = read(_LETTERS, stamp(now - REMEMBERED))[0], read(_LATE, stamp(now - PUT_OFF), stamp(now - LATE))[0]
+    letters, late = (
+        read(_LETTERS, stamp(now - REMEMBERED))[0],
+        read(_LATE, *map(stamp, (now - PUT_OFF, now - LATE, now)))[0],
+    )
     last_fetch = read("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")[0]["at"]
     return Seen(
         servers=_servers(read),
@@ -42,12 +46,18 @@ def look(read: Read, now: datetime) -> Seen:
         alarm_letters=letters["alarm_letters"],
         late=late["late"],
         untried=late["untried"],
-        moving=late["oldest"] is None or (read(_LAST_SENT)[0]["at"] or "") > late["oldest"],
+        moving=late["oldest"] is None or (last_sent(read) or "") > late["oldest"],
         put_off=late["put_off"],
         probe_missing_since=_missing_probe(read, now),
         move_problem=_fact(read, "move_problem"),
         sent_problem=_fact(read, "sent_problem"),
     )
+
+
+def last_sent(read: Read) -> str | None:
+    """When a server last took a letter."""
+    at: str | None = read(_LAST_SENT)[0]["at"]
+    return at
 
 
 def last_heartbeat(read: Read) -> str | None:
@@ -71,9 +81,9 @@ def _rescans(read: Read, now: datetime) -> int:
 def _missing_probe(read: Read, now: datetime) -> datetime | None:
     """When the first probe was sent that should be back, since the last one that is."""
     rows = read(
-        """SELECT coalesce(sent_at, not_before) AS at FROM heartbeat JOIN outbox ON outbox.id = outbox_id
+        """SELECT coalesce(sent_at, not_before) AS at FROM heartbeat CROSS JOIN outbox ON outbox.id = outbox_id
         WHERE outbox_id > coalesce((SELECT max(outbox_id) FROM heartbeat WHERE back_at IS NOT NULL), 0)
-        AND state IN ('sent', 'uncertain', 'dead') AND coalesce(sent_at, not_before) BETWEEN ? AND ?
+        AND outbox.state IN ('sent', 'uncertain', 'dead') AND coalesce(sent_at, not_before) BETWEEN ? AND ?
         ORDER BY outbox_id LIMIT 1""",
         stamp(now - REMEMBERED), stamp(now - BACK_WITHIN),
     )  # fmt: skip

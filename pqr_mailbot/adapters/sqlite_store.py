@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zstandard
 from sqlite_utils import Database
@@ -1079,8 +1079,27 @@ def _one_line(path: Path) -> Iterator[None]:
         raise StoreProblem(f"{path}: {error.strerror or error}") from error
 
 
+class DaemonLock:
+    """The lock of the one daemon. One byte in it, which a full disk lets us change, outlives a store that cannot be
+    opened: were people told that the store is in trouble?"""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def told(self) -> bool:
+        return os.pread(self._descriptor, 1, 0) == b"!"
+
+    def note(self, told: bool) -> bool:
+        """False: it cannot be noted."""
+        try:
+            return os.pwrite(self._descriptor, b"!" if told else b"-", 0) == 1
+        except OSError:
+            return False
+
+
 @contextmanager
-def only_daemon(path: Path) -> Iterator[IO[str]]:
+def only_daemon(path: Path) -> Iterator[DaemonLock]:
     """Held by the one daemon of a store; the second refuses to start. The system lets go of it whatever kills us."""
     with _one_line(path):
         lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
@@ -1089,4 +1108,4 @@ def only_daemon(path: Path) -> Iterator[IO[str]]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
-        yield lock
+        yield DaemonLock(lock.fileno())

@@ -19,7 +19,7 @@ import zstandard
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
-from pqr_mailbot.adapters.sqlite_health import last_heartbeat, look
+from pqr_mailbot.adapters.sqlite_health import last_heartbeat, last_sent, look
 from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
@@ -326,7 +326,7 @@ class Views:
             "notices": self._notices(),  # an admin should know; nothing is ill
             "alarms": [row["name"] for row in alarms],
             "last_fetch_at": self._time(self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]),
-            "last_send_at": self._time(self._one("SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'")["at"]),
+            "last_send_at": self._time(last_sent(self._all)),
             "heartbeat_at": self._time(last_heartbeat(self._all)),
             "inbox": inbox,
             "outbox": outbox,

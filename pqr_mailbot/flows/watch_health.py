@@ -16,7 +16,7 @@ from functools import partial
 
 from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.sqlite_health import look
-from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.adapters.sqlite_store import DaemonLock, Store
 from pqr_mailbot.domain.alarms import Alarm, Sighting, Turn, letters, turn
 from pqr_mailbot.domain.health import STORE, Expected, Problem, problems, store_trouble
 from pqr_mailbot.flows.books import Books
@@ -34,9 +34,17 @@ class HealthWatch:
     command: AlarmCommand
     expected: Expected
     clock: Callable[[], datetime]
+    lock: DaemonLock
     on_letters: Callable[[], None] = lambda: None  # called when letters were queued
     _sightings: Mapping[str, Sighting] = field(default_factory=dict)
     _unwritten: tuple[Alarm, ...] = ()  # told while the store could not be written
+
+    def __post_init__(self) -> None:
+        """What an earlier life told of a store in trouble is open, and may come to its end."""
+        if self.lock.told:
+            now, said = self.clock(), "El almacén de la mesa no se podía usar."
+            self._unwritten = (Alarm(STORE, "store: it could not be used", said, now, now),)
+        self.lock.note(told=bool(self._unwritten))
 
     async def look(self) -> None:
         """One look, and everything that follows from it."""
@@ -44,7 +52,10 @@ class HealthWatch:
         self.books.trouble = ""
         try:
             this = await self.books.do(partial(self._judged, trouble=trouble, now=now))
-            self._unwritten, self._sightings = (), this.sightings
+            if self._unwritten:
+                self._unwritten = ()
+                self.lock.note(told=False)
+            self._sightings = this.sightings
             if this.begun or this.ended:
                 self.on_letters()
         except sqlite3.OperationalError as error:
@@ -76,6 +87,8 @@ class HealthWatch:
         wrong: list[Problem] = [store_trouble(words, self.expected)]
         before = {name: one for name, one in self._sightings.items() if name == STORE}
         this = turn(wrong, self._unwritten, before, self.expected.patience, now)
+        if this.begun:
+            self.lock.note(told=True)
         self._unwritten = this.open
         self._sightings = {**self._sightings, **this.sightings}
         return this
@@ -88,6 +101,14 @@ class HealthWatch:
         for kind, alarms in (("alarm", this.begun), ("all_clear", this.ended)):
             if alarms:
                 await self.command.run(kind, [one.name for one in alarms], _lines(alarms))
+
+
+async def tell_of_the_end(lock: DaemonLock, command: AlarmCommand, words: str) -> None:
+    """The store cannot be used at all: by command once, however often we are started anew."""
+    if not lock.told and lock.note(told=True):
+        text = f"store: {words}"
+        log.error("alarm: %s", text)
+        await command.run("alarm", [STORE], f"{text}\n")
 
 
 def _lines(alarms: Sequence[Alarm]) -> str:
