@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from office import BOGOTA, DESK, NOW, POLICY
 
-from pqr_mailbot import config
+from pqr_mailbot import config, plain
 from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.sqlite_health import look
@@ -305,6 +305,7 @@ def test_an_outage_is_told_once_and_its_end_once(watched: Watched, caplog: pytes
     assert watched.commands == [("alarm", "imap")]
     assert watched.letters == ["alarm>sistemas@lohas.test"]
     assert watched.status()["alarms"] == ["imap"]
+    assert "  told of     imap" in plain.status(watched.status()).splitlines()
     assert [row.levelname for row in caplog.records if row.message.startswith("alarm: imap: imap.test:1")] == ["ERROR"]
     watched.mends("imap")
     watched.fetched()

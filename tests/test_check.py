@@ -60,6 +60,15 @@ def test_keys_without_effect_are_named(tmp_path: Path) -> None:
     assert warning.endswith(": report.day")
 
 
+@pytest.mark.parametrize(
+    ("command", "level"), [("sh -c 'true'", "ok"), ("/no/such/program", "FAIL"), ("/etc/passwd", "FAIL")]
+)
+def test_the_alarm_command_is_a_program(tmp_path: Path, command: str, level: str) -> None:
+    rows = found(tmp_path, admin={"alarm_command": command})
+    assert [seen for seen, _ in about("admin.alarm_command", rows)] == [level]
+    assert about("admin.alarms_to", rows) == []
+
+
 def test_weights_that_were_not_learned_yet_are_named(tmp_path: Path) -> None:
     rows = found(tmp_path, classification={"model": str(tmp_path / "pesos.tsv")})
     assert [level for level, _ in about("classification.model", rows)] == ["warn"]
