@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ def findings(settings: Settings, environ: Mapping[str, str], now: datetime, offl
     """Everything that can be known before the first mail, cheapest first. Sends nothing, and writes nothing but the
     refresh token that a provider gives in place of ours."""
     yield from _configuration(settings)
+    yield from _alarms(settings)
     yield from _words_and_letters(settings)
     yield from _calendar(settings, now)
     yield from _store(settings, now)
@@ -84,6 +86,18 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", key, "empty: the letters leave it out")
     if not settings.imap.trusted_authserv_ids:
         yield Finding("warn", "imap.trusted_authserv_ids", "empty: no Authentication-Results header is believed")
+
+
+def _alarms(settings: Settings) -> Iterator[Finding]:
+    """Whether anybody hears of it when something is wrong."""
+    admin = settings.admin
+    if admin.command:
+        program = shutil.which(admin.command[0])
+        found = f"runs {program}" if program else f"{admin.command[0]}: no such program that can be executed"
+        yield Finding("ok" if program else "FAIL", "admin.alarm_command", found)
+    elif not admin.alarms_to:
+        detail = "empty, and no alarm_command: alarms only go to the journal"
+        yield Finding("warn", "admin.alarms_to", detail)
 
 
 def _words_and_letters(settings: Settings) -> Iterator[Finding]:

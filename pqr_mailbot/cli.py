@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any, NoReturn
@@ -218,7 +218,7 @@ def run(office: Office, once: bool) -> None:
 def status(office: Office, as_json: bool) -> None:
     """Is the desk healthy? Exit 1 when it is not."""
     with office.views() as (views, settings):
-        report = views.status(utc_now(), timedelta(seconds=settings.imap.poll_seconds))
+        report = views.status(utc_now(), settings.expected())
     _print_json(report) if as_json else click.echo(plain.status(report))
     if not report["healthy"]:
         raise click.ClickException(f"unhealthy: {'; '.join(report['problems'])}")

@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -33,6 +34,7 @@ from pydantic import (
     field_validator,
 )
 
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.domain.policy import SHIPPED_TYPES, Agent, Form, Level, Office, Policy, Rule, TicketType
 
 DEFAULT_PATH = Path("/etc/pqr-mailbot/config.toml")
@@ -42,7 +44,6 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 # Keys that are accepted and checked but change nothing in this version: `check` names those a file has.
 # "key=value" speaks of that value only. The version that brings a feature deletes its rows.
 NOT_YET = (
-    "admin.alarm_command",
     "report.send_to",
     "report.day",
 )
@@ -105,6 +106,15 @@ def _filled_line(value: object) -> str:
     if text := _line(value).strip():
         return text
     raise ValueError("expected some text, not an empty one")
+
+
+def _command(value: object) -> str:
+    text = _line(value)
+    try:
+        shlex.split(text)
+    except ValueError:
+        raise ValueError("expected a program and its arguments, with every quote closed") from None
+    return text
 
 
 def _flag(value: object) -> bool:
@@ -492,7 +502,15 @@ class AdminTable(Table):
     """[admin]"""
 
     alarms_to: tuple[MailAddress, ...] = ()
-    alarm_command: Line = ""
+    alarm_command: Annotated[str, PlainValidator(_command)] = ""
+    patience_minutes: Annotated[int, PlainValidator(_number(0, 60))] = 5
+    heartbeat: Flag = False
+    heartbeat_minutes: Annotated[int, PlainValidator(_number(5, 1440))] = 60
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words of `alarm_command`; no shell reads them."""
+        return tuple(shlex.split(self.alarm_command))
 
 
 class ReportTable(Table):
@@ -640,7 +658,14 @@ class Settings(Table):
             self.imap.exchange_internal_is_authenticated,
             rules_of(self.reminders),
             self.calendar.office_hours,
+            self.expected(),
         )
+
+    def expected(self) -> Expected:
+        """What a healthy desk does."""
+        heartbeat = timedelta(minutes=self.admin.heartbeat_minutes) if self.admin.heartbeat else None
+        patience = timedelta(minutes=self.admin.patience_minutes)
+        return Expected(timedelta(seconds=self.imap.poll_seconds), patience, heartbeat)
 
 
 # --- Loading

@@ -1,4 +1,4 @@
-"""Runs the desk: three loops that wake each other, one thread for the store, signals and systemd.
+"""Runs the desk: loops that wake each other, one thread for the store, signals and systemd.
 
 The receiver's thread keeps raw mail, and another what it finds in the Sent folder; `_handle` decides it on the books'
 thread, `_deliver` sends. APScheduler only says "look now"; the database is the schedule.
@@ -20,21 +20,25 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from pqr_mailbot import wiring
 from pqr_mailbot.adapters import systemd
+from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
-from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, only_daemon
+from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem, only_daemon
 from pqr_mailbot.config import Settings
 from pqr_mailbot.flows import token_source
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.deliver import Delivery
 from pqr_mailbot.flows.handle import Handler
+from pqr_mailbot.flows.heartbeat import Heartbeat
 from pqr_mailbot.flows.receive import Receiver
 from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.token_source import TokenSource
+from pqr_mailbot.flows.watch_health import HealthWatch, tell_of_the_end
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
+WATCH_SECONDS = 2.0  # between two looks at the desk's health
 PATIENCE = timedelta(minutes=15)  # for which the clock waits for the first look into the mailbox
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 DRAIN_SECONDS = 10.0  # how long letters under way may take at the end
@@ -57,8 +61,13 @@ class Daemon:
         self._resources = ExitStack()
         with ExitStack() as undo:
             undo.callback(self._resources.close)
-            self._resources.enter_context(only_daemon(settings.store.path))
-            self._wire(settings, secrets)
+            self._lock = self._resources.enter_context(only_daemon(settings.store.path))
+            self._command = AlarmCommand(settings.admin.command)
+            try:
+                self._wire(settings, secrets)
+            except (StoreProblem, sqlite3.Error) as error:
+                asyncio.run(tell_of_the_end(self._lock, self._command, str(error)))
+                raise
             undo.pop_all()
 
     def _wire(self, settings: Settings, secrets: wiring.Secrets) -> None:
@@ -85,6 +94,7 @@ class Daemon:
         self._new_mailer = partial(wiring.mailer_of, settings, secrets, tokens)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
+        self.health = HealthWatch(self.books, self._handler, self._command, settings.expected(), clock, self._lock)
         self._broken, self._caught_up, self._opened_at = False, False, clock()
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -201,7 +211,12 @@ class Daemon:
         beside, scheduler = self._threads_beside(loop), self._scheduler()
         tasks = [
             asyncio.create_task(work)
-            for work in (self._handle_mail(), self._deliver_letters(), self._signs_of_life(thread))
+            for work in (
+                self._handle_mail(),
+                self._deliver_letters(),
+                self._signs_of_life(thread),
+                self._watch_health(),
+            )
         ]
         for one in (thread, *beside):
             one.start()
@@ -225,6 +240,8 @@ class Daemon:
             stop.cancel()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
+                if isinstance(error, StoreProblem | sqlite3.Error):
+                    await tell_of_the_end(self._lock, self._command, str(error))
                 raise error
         if self._broken:
             raise RuntimeError("the mailbox could no longer be read")
@@ -309,6 +326,27 @@ class Daemon:
                 log.error("store: %s; trying again", error)
                 await asyncio.sleep(STORE_PAUSE)
 
+    async def _watch_health(self) -> None:
+        """Alarms and the heartbeat, beside everything else: nothing that goes wrong here may close the desk."""
+        self.health.on_letters = self._letters.set
+        while not await self._stops_within(WATCH_SECONDS):
+            try:
+                if await self.books.do(self._beat):
+                    self._letters.set()
+                await self.health.look()
+            except sqlite3.OperationalError as error:
+                log.error("store: %s; trying again", error)
+            except Exception:
+                log.exception("watching the desk's health broke")
+
+    async def _stops_within(self, seconds: float | None) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
+
+    def _beat(self, store: Store) -> bool:
+        return Heartbeat(self._handler(store)).beat(self._clock())
+
     async def _signs_of_life(self, thread: threading.Thread) -> None:
         """The watchdog proves that the loop, the books and the mailbox's thread live; providers are no part of it."""
         every = systemd.watchdog_seconds()
@@ -317,8 +355,7 @@ class Daemon:
                 await self.books.do(lambda store: store.version())
                 if thread.is_alive():
                     systemd.notify("WATCHDOG=1")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), every)
+            await self._stops_within(every)
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Lets what is under way come to its end, for a while."""

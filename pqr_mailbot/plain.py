@@ -339,6 +339,10 @@ def status(report: Row) -> str:
     if report["token_expires_at"]:
         until, since = _when(report["token_expires_at"]), _when(report["token_refreshed_at"])
         lines.append(f"  token       holds until {until}, fetched {since}")
+    if report["heartbeat_at"]:
+        lines.append(f"  heartbeat   {_when(report['heartbeat_at'])}")
+    if report["alarms"]:
+        lines.append(f"  told of     {', '.join(report['alarms'])}")
     for name in ("inbox", "outbox", "tickets"):
         counts = ", ".join(f"{number} {state}" for state, number in report[name].items() if number) or "none"
         lines.append(f"  {name:10}  {counts}")

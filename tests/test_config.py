@@ -260,6 +260,10 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("limits.automatic_letters_per_hour", 1.5, "limits.automatic_letters_per_hour: expected a number"),
     ("admin.alarms_to", ["root"], "admin.alarms_to[1]: expected a mail address"),
     ("admin.alarm_command", ["a"], "admin.alarm_command: expected text"),
+    ("admin.alarm_command", "page 'sistemas", "admin.alarm_command: expected a program and its arguments, with every"),
+    ("admin.patience_minutes", 61, "admin.patience_minutes: expected a number from 0 to 60"),
+    ("admin.heartbeat", "yes", "admin.heartbeat: expected true or false"),
+    ("admin.heartbeat_minutes", 4, "admin.heartbeat_minutes: expected a number from 5 to 1440"),
     ("report.send_to", [None], "report.send_to[1]: expected a mail address"),
     ("report.day", 29, "report.day: expected a number from 1 to 28"),
 ]

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from pqr_mailbot.adapters.smtp_mailer import Mailer
 from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.adapters.sqlite_views import Views
 from pqr_mailbot.check import findings
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.flows.token_source import with_token
 
 TOKEN = AccessToken("at.nadie-lo-lee")
@@ -305,7 +306,7 @@ def status(desk: DeskProcess) -> dict[str, Any]:
     settings = config.load(desk.config)
     calendar = wiring.desk_of(settings).calendar
     with closing(Views(settings.store.path, settings.office.zone, calendar, settings.types)) as views:
-        return views.status(datetime.now(UTC), timedelta(minutes=1))
+        return views.status(datetime.now(UTC), Expected())
 
 
 def imap_logins(desk: DeskProcess) -> int:

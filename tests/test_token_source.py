@@ -25,6 +25,7 @@ from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.oauth import client_of
 from pqr_mailbot.adapters.sqlite_store import Provider, Store
 from pqr_mailbot.adapters.sqlite_views import Views
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing, secret_mark
 from pqr_mailbot.flows.token_source import Access, TokenSource, forget, with_token
@@ -253,7 +254,7 @@ def test_status_tells_it_once_and_until_when_the_last_token_holds(desk: Desk) ->
 
     def status() -> dict[str, Any]:
         with closing(Views(desk.path, BOGOTA, calendar, {})) as views:
-            return views.status(desk.now, timedelta(minutes=1))
+            return views.status(desk.now, Expected())
 
     assert (status()["token_expires_at"], status()["token_refreshed_at"]) == (None, None)
     desk.source().token()

@@ -78,6 +78,30 @@ def m008_oauth2(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m009_alarms(db: Database) -> None:
+    """The problems people were told of and that are not over, and the probes that go out and come back."""
+    db.execute("""CREATE TABLE alarm (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL,
+        said TEXT NOT NULL,
+        began_at TEXT NOT NULL,
+        told_at TEXT NOT NULL,
+        count INTEGER NOT NULL CHECK (count >= 0),
+        well_since TEXT
+    ) STRICT, WITHOUT ROWID""")
+    db.execute("""CREATE TABLE heartbeat (
+        outbox_id INTEGER PRIMARY KEY REFERENCES outbox (id),
+        back_at TEXT
+    ) STRICT""")
+    # A look at the desk's health every few seconds must not read through years of mail.
+    db.execute("CREATE INDEX inbound_rescan ON inbound (stored_at) WHERE verdict = 'rescan'")
+    db.execute("CREATE INDEX outbox_amiss ON outbox (created_at) WHERE state IN ('uncertain', 'dead')")
+    waiting = "(not_before, attempts, next_attempt_at) WHERE state IN ('queued', 'sending')"
+    db.execute(f"CREATE INDEX outbox_waiting ON outbox {waiting}")
+    db.execute("CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent'")
+
+
 _OAUTH2 = (
     "ALTER TABLE provider RENAME TO provider_before",
     """CREATE TABLE provider (
@@ -101,6 +125,7 @@ _OAUTH2 = (
         expires_at TEXT NOT NULL
     ) STRICT""",
 )
+
 
 _CLOCK = (
     # '': at the next look. Whatever happens to a case brings it to the front.

@@ -14,18 +14,19 @@ import re
 import secrets
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zstandard
 from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
+from pqr_mailbot.domain.alarms import ALARM, Alarm
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
@@ -976,6 +977,54 @@ class Store:
         row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")
         return _maybe(row["at"])
 
+    # -- alarms and probes -----------------------------------------------------------------------------------------
+
+    def alarms(self) -> list[Alarm]:
+        """Those that are open."""
+        rows = self._all("SELECT * FROM alarm ORDER BY told_at, name")
+        times = ("began_at", "told_at", "well_since")
+        return [Alarm(**{**row, **{name: _maybe(row[name]) for name in times}}) for row in rows]
+
+    def set_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """These are open, and no others."""
+        self._run("DELETE FROM alarm")
+        for one in alarms:
+            self._insert(
+                "alarm",
+                name=one.name, text=one.text, said=one.said, began_at=stamp(one.began_at), told_at=stamp(one.told_at),
+                count=one.count, well_since=_stamped(one.well_since),
+            )  # fmt: skip
+
+    def supersede_alarms(self, still_open: Collection[str]) -> None:
+        """Letters about alarms that are over and that no server has taken: the all-clear says it all."""
+        self._run(
+            """UPDATE outbox SET state = 'dead', error = 'superseded' WHERE state = 'queued' AND id IN (
+                SELECT outbox_id FROM letter_reason WHERE rule = ?1)
+            AND NOT EXISTS (SELECT 1 FROM letter_reason WHERE outbox_id = outbox.id AND rule = ?1
+                AND cycle IN (SELECT value FROM json_each(?2)))""",
+            ALARM, json.dumps(list(still_open)),
+        )  # fmt: skip
+
+    def last_probe(self) -> tuple[datetime, bool] | None:
+        """When the latest probe was written, and whether it still waits to leave."""
+        row = self._first("""SELECT created_at, state FROM outbox WHERE id = (SELECT max(outbox_id) FROM heartbeat)""")
+        return (instant(row["created_at"]), row["state"] in ("queued", "sending")) if row else None
+
+    def note_probe(self, outbox_id: int) -> None:
+        self._insert("heartbeat", outbox_id=outbox_id)
+
+    def awaited_probe(self, tokens: Sequence[str]) -> int | None:
+        """The probe with one of these tokens that has not come back yet."""
+        row = self._first(
+            """SELECT outbox_id FROM heartbeat JOIN outbox ON outbox.id = outbox_id
+            WHERE token IN (SELECT value FROM json_each(?)) AND back_at IS NULL""",
+            json.dumps(list(tokens)),
+        )
+        return int(row["outbox_id"]) if row else None
+
+    def probe_back(self, outbox_id: int, now: datetime) -> None:
+        self._run("UPDATE heartbeat SET back_at = ? WHERE outbox_id = ?", stamp(now), outbox_id)
+
     # -- plumbing --------------------------------------------------------------------------------------------------
 
     def _run(self, sql: str, *values: object) -> None:
@@ -1060,8 +1109,27 @@ def _one_line(path: Path) -> Iterator[None]:
         raise StoreProblem(f"{path}: {error.strerror or error}") from error
 
 
+class DaemonLock:
+    """The lock of the one daemon. One byte in it, which a full disk lets us change, outlives a store that cannot be
+    opened: were people told that the store is in trouble?"""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def told(self) -> bool:
+        return os.pread(self._descriptor, 1, 0) == b"!"
+
+    def note(self, told: bool) -> bool:
+        """False: it cannot be noted."""
+        try:
+            return os.pwrite(self._descriptor, b"!" if told else b"-", 0) == 1
+        except OSError:
+            return False
+
+
 @contextmanager
-def only_daemon(path: Path) -> Iterator[IO[str]]:
+def only_daemon(path: Path) -> Iterator[DaemonLock]:
     """Held by the one daemon of a store; the second refuses to start. The system lets go of it whatever kills us."""
     with _one_line(path):
         lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
@@ -1070,4 +1138,4 @@ def only_daemon(path: Path) -> Iterator[IO[str]]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
-        yield lock
+        yield DaemonLock(lock.fileno())

@@ -43,7 +43,12 @@ HELD_LASTS = timedelta(days=30)
 TRANSCRIPTS_PER_DAY = 500  # to one colleague; and of those that ask or answer an answer, which could go on with
 ASKED_PER_DAY = 10  # an autoresponder that nobody recognised (FreeScout #4806), or with a forger
 ANSWERED = "answered"  # what a transcript is about whose mail answered a letter that wanted none
-MANY_CASES = ("digest", "alarm", "report")  # letters about no single case: free text that answers them is held
+MANY_CASES = (
+    "digest",
+    "alarm",
+    "all_clear",
+    "report",
+)  # letters about no single case: free text that answers them is held
 NOT_THE_CUSTOMER = ("transcript", "challenge")  # letters whose answer is meant for the desk
 
 Classify = Callable[[str, str], Classification]

@@ -30,6 +30,7 @@ from pqr_mailbot.domain.effects import (
     NoteAbsence,
     NoteAnswer,
     NoteEvent,
+    NoteHeartbeat,
     NoteRating,
     OpenTicket,
     QueueLetter,
@@ -258,6 +259,10 @@ DEEDS: Mapping[type, Deed] = {
     ConfirmLetter: Deed(
         lambda to, e: to.store.letter_went(e.outbox_id, e.at),
         lambda e: f"letter {e.outbox_id} did go",
+    ),
+    NoteHeartbeat: Deed(
+        lambda to, e: to.store.probe_back(e.outbox_id, e.at),
+        lambda e: f"the probe {e.outbox_id} came back",
     ),
     CloseInbound: Deed(
         lambda to, e: to.store.close_inbound(to.mail_id, e, e.trail),

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from pqr_mailbot.adapters.sqlite_cases import Cases
+from pqr_mailbot.adapters.sqlite_health import look
 from pqr_mailbot.adapters.sqlite_store import DueLetter
 from pqr_mailbot.domain import mornings
+from pqr_mailbot.domain.alarms import ALARM
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.decide_clock import Struck, Window, on_clock
 from pqr_mailbot.domain.effects import Because, NoteEvent
+from pqr_mailbot.domain.health import STORE, problems
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import due, still_due, survey_may_go
 from pqr_mailbot.flows.handle import Handler
@@ -77,12 +80,22 @@ class ClockRound:
         about, rule, cycle = because
         desk, zone = self.handler.desk, self.handler.desk.policy.office.timezone
         today = local_day(now, zone)
+        if rule == ALARM:
+            return cycle == STORE or cycle in self._wrong(now)
         if rule == mornings.DIGEST:
             return cycle == today.isoformat()
         standings = Cases(self.handler.store).standings([about], zone)
         return any(still_due(one, rule, cycle, today, desk.policy, desk.calendar) for one in standings)
 
+    def _wrong(self, now: datetime) -> set[str]:
+        """The problems that the store itself does not hide, by name."""
+        policy = self.handler.desk.policy
+        seen = look(self.handler.store._all, now)
+        return {one.name for one in problems(seen, policy.expected, policy.office.timezone, now)}
+
     def _may_go(self, letter: str, now: datetime) -> bool:
+        if letter == ALARM:
+            return True
         may_go = self._window(now)
         return may_go.surveys if letter == "survey" else may_go.office
 

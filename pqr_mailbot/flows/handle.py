@@ -18,7 +18,7 @@ from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store
-from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id, token_in
+from pqr_mailbot.adapters.tokens import Signer, carried_by, cut_subject_token, message_id, token_in
 from pqr_mailbot.domain import decide, letter_facts
 from pqr_mailbot.domain.authentication import authentication
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, bounced_letters
@@ -110,6 +110,8 @@ class Handler:
     ) -> tuple[list[Effect], dict[str, object]]:
         if inbound.from_sent:
             return decide_sent(self.store, self.desk.policy, inbound, mail, content_key, now), {}
+        if probe := self._awaited_probe(mail):
+            return decide.on_heartbeat(probe, now), {}
         screening = self._screen(inbound, mail)
         if twin := self.store.same_mail(inbound.id, mail.message_id, content_key):
             return decide.on_duplicate(twin[0], screening.verdict, twin[1]), {}
@@ -138,6 +140,12 @@ class Handler:
             "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
         }
         return decide.on_mail(occasion, self._situation(occasion, now), self.desk, now), trail
+
+    def _awaited_probe(self, mail: Mail) -> int | None:
+        """Only our own signature for ourselves, and only once: neither a forged probe nor one shown again proves
+        anything."""
+        to_us = self.desk.policy.office.address
+        return self.store.awaited_probe([one for one in carried_by(mail) if self.signer.genuine(one, to_us)])
 
     def _classified(self, mail: Mail, parts: Parts) -> Classification:
         passed_on = is_forward(plain_subject(mail.subject))  # then what is quoted may be the whole matter
