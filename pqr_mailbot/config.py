@@ -497,8 +497,15 @@ def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, le
 SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
     _rule("sin respuesta, 2 días", ("new",), 2, "opening", "owner", "reminder"),
     _rule("sin respuesta, 5 días", ("new",), 5, "opening", "level 2", "escalation"),
-    _rule("habeas data: leyenda “reclamo en trámite”", _UNRESOLVED, 2, "opening", "owner", "reminder",
-          types=("habeas_data",)),
+    _rule(
+        "habeas data: leyenda “reclamo en trámite”",
+        _UNRESOLVED,
+        2,
+        "opening",
+        "owner",
+        "reminder",
+        types=("habeas_data",),
+    ),
     _rule("sin resolver, 8 días", _UNRESOLVED, 8, "opening", "owner, level 2", "reminder"),
     _rule("sin noticias, 8 días", _BEING_HANDLED, 8, "office_word", "customer", "progress"),
     _rule("faltan 3 días", _UNRESOLVED, -3, "due", "level 2", "escalation"),

@@ -240,9 +240,7 @@ def choice(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-VERDICT = choice(
-    "person auto_reply bounce list no_reply own spam report receipt calendar challenge rescan unreadable"
-)
+VERDICT = choice("person auto_reply bounce list no_reply own spam report receipt calendar challenge rescan unreadable")
 TYPE = choice("solicitud derecho_de_peticion queja reclamo sugerencia felicitacion habeas_data")
 TICKET: dict[Any, Any] = {
     "reference": str, "type": TYPE, "state": choice("new open waiting resolved closed"), "subject": str,

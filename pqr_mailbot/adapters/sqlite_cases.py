@@ -253,7 +253,9 @@ class Cases:
 
 
 def moved_deadlines(
-    read: Callable[[str], list[dict[str, Any]]], calendar: BusinessCalendar, zone: ZoneInfo,
+    read: Callable[[str], list[dict[str, Any]]],
+    calendar: BusinessCalendar,
+    zone: ZoneInfo,
     types: Mapping[str, TicketType],
 ) -> list[Moved]:
     """`read` runs a query. Terms that begin on the same day are counted once."""

@@ -51,4 +51,3 @@ class Refusals:
             detail = f"{letter.letter} to {letter.recipient} without its attachments"
             store.note_event(NoteEvent(letter.reference, decide.DESK, "letter_queued", detail), now)
         return True
-
