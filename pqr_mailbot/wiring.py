@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pqr_mailbot.adapters.connection import Endpoint, Trouble
@@ -18,10 +19,13 @@ from pqr_mailbot.domain.classify import Learned, Lexicon, LexiconError, concepts
 from pqr_mailbot.domain.features import Concepts
 from pqr_mailbot.domain.language import ENGLISH, PORTUGUESE
 from pqr_mailbot.domain.situation import Desk
+from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.providers import Standing, secret_mark
-from pqr_mailbot.flows.receive import Reading
-from pqr_mailbot.flows.watch_sent import NoSentFolder
+from pqr_mailbot.flows.receive import Reading, Receiver
+from pqr_mailbot.flows.reconcile import Reconciliation
+from pqr_mailbot.flows.restored import Aftermath, Settled
+from pqr_mailbot.flows.watch_sent import NoSentFolder, SentWatch
 
 DATA = Path(__file__).parent / "data"
 
@@ -171,6 +175,26 @@ def turn_to_sent(settings: Settings, mailbox: Mailbox) -> None:
 def mailer_of(settings: Settings, secrets: Secrets) -> Mailer:
     _refuse_oauth2(smtp_endpoint(settings), settings.smtp)
     return Mailer(smtp_endpoint(settings), secrets.smtp or None, settings.smtp.max_connections)
+
+
+def reconciliation_of(
+    settings: Settings, secrets: Secrets, books: Books, clock: Callable[[], datetime]
+) -> Reconciliation:
+    """The mailbox beside the store, on a connection of its own that changes nothing."""
+    reading, open_inbox = reading_of(settings), partial(open_mailbox, settings, secrets, readonly=True)
+    receiver = Receiver(books, open_inbox, imap_standing(settings, secrets), replace(reading, move_to=""), clock)
+    sent = SentWatch(books, partial(sent_mailbox, settings, secrets), reading.max_bytes, clock)
+    return Reconciliation(
+        books, open_inbox, partial(turn_to_sent, settings), receiver, sent if settings.imap.sent_folder else None,
+        reading, settings.policy(), clock,
+    )  # fmt: skip
+
+
+def settle(
+    settings: Settings, clock: Callable[[], datetime], progress: Callable[[int, int], None], store: Store, arrived: int
+) -> Settled:
+    """What has to be done after a restore."""
+    return Aftermath(handler_of(settings, store), clock(), arrived, progress).settle()
 
 
 def _refuse_oauth2(endpoint: Endpoint, table: ImapTable | SmtpTable) -> None:

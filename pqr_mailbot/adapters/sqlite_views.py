@@ -19,6 +19,7 @@ import zstandard
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
+from pqr_mailbot.adapters.sqlite_ledger import HELD, JUNK, MISSING
 from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
@@ -31,6 +32,7 @@ OUTBOX_STATES = ("queued", "sending", "sent", "uncertain", "dead")
 LARGEST_ID = 2**63 - 1
 BUSY_SECONDS = 10.0
 REMEMBERED = timedelta(days=7)  # what went wrong is a problem for so long; then it is history
+MOST_DAMAGES = 100  # of one kind that are told: nobody reads more
 STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
 
 _MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
@@ -70,7 +72,7 @@ class Views:
     ) -> None:
         """Raises StoreProblem when there is no store that can be read; NoStore, OlderStore when starting mends it."""
         self._zone, self._calendar, self._types, self._path = zone, calendar, types, path
-        self._db = _opened(path)
+        self._db = opened(path)
         try:
             self._check_schema()
         except BaseException:
@@ -83,18 +85,10 @@ class Views:
     def _check_schema(self) -> None:
         self._all("PRAGMA query_only = ON")
         self._all("BEGIN")
-        tables = {row["name"] for row in self._all("SELECT name FROM sqlite_master")}
-        if not tables:
-            raise NoStore(_MISSING.format(self._path))
-        if "_sqlite_migrations" not in tables:
-            raise StoreProblem(f"{self._path}: is no store of pqr-mailbot")
-        rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
-        known = [migration.name for migration in migrations._migrations]  # no public list of names
-        applied = [row["name"] for row in rows]
-        if set(applied) - set(known):
-            raise StoreProblem(f"{self._path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
-        if applied != known:
-            raise OlderStore(f"{self._path}: of an older version of pqr-mailbot; starting it brings it up to date")
+        try:
+            schema_steps(self._db, self._path)
+        except sqlite3.Error as error:
+            raise StoreProblem(f"{self._path}: {error}") from error
 
     def soundness(self) -> tuple[str, datetime | None]:
         """What SQLite says of the file ("ok", or the first damage), and the instant of the last event in it."""
@@ -319,6 +313,7 @@ class Views:
         tickets = self._counts("ticket", tuple(State))
         last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]
         problems = [
+            *self._facts(HELD),
             *(
                 f"{name}: {row['problem']} (since {self._time(row['failing_since'])})"
                 for name, row in providers.items()
@@ -328,24 +323,27 @@ class Views:
             *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
             *_counted(
                 self._since("outbox", "state = 'uncertain' AND created_at", now - REMEMBERED),
-                "letter", "may or may not have arrived (`outbox --state uncertain`)",
+                "letter",
+                "may or may not have arrived (`outbox --state uncertain`)",
             ),
             *_counted(
                 self._since("outbox", "state = 'dead' AND error <> 'superseded' AND created_at", now - REMEMBERED),
-                "letter", "could not be delivered (`outbox --state dead`)",
+                "letter",
+                "could not be delivered (`outbox --state dead`)",
             ),
             *_counted(
                 self._since("inbound", "verdict = 'rescan' AND stored_at", now - REMEMBERED),
-                "mail", "looked old and got no answer (`inbox --state set_aside`)",
+                "mail",
+                "looked old and got no answer (`inbox --state set_aside`)",
             ),
             *self._stuck(now),
-            *self._facts("move_problem", "sent_problem"),
+            *self._facts("move_problem", "sent_problem", MISSING),
         ]
         today = local_day(now, self._zone)
         return {
             "healthy": not problems,
             "problems": problems,
-            "notices": self._facts("sent_absent"),  # an admin should know; nothing is ill
+            "notices": self._facts("sent_absent", JUNK),  # an admin should know; nothing is ill
             "last_fetch_at": self._time(last_fetch),
             "last_send_at": self._time(self._one("SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'")["at"]),
             "inbox": inbox,
@@ -401,8 +399,24 @@ def _counted(number: int, noun: str, words: str) -> list[str]:
     return [f"{number} {noun if number == 1 else noun + 's'} {words}"] if number else []
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Raises StoreProblem saying what stands in the way."""
+def schema_steps(db: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreProblem unless it is a store of this version: NoStore, OlderStore when starting mends that."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        raise NoStore(_MISSING.format(path))
+    if "_sqlite_migrations" not in tables:
+        raise StoreProblem(f"{path}: is no store of pqr-mailbot")
+    rows = db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
+    known = [migration.name for migration in migrations._migrations]  # no public list of names
+    applied = [name for (name,) in rows]
+    if set(applied) - set(known):
+        raise StoreProblem(f"{path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
+    if applied != known:
+        raise OlderStore(f"{path}: of an older version of pqr-mailbot; starting it brings it up to date")
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A store for reading. Raises StoreProblem saying what stands in the way."""
     try:
         status = path.stat()
     except FileNotFoundError:

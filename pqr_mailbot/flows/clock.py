@@ -14,14 +14,18 @@ from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.decide_clock import Struck, Window, on_clock
 from pqr_mailbot.domain.effects import Because, NoteEvent
+from pqr_mailbot.domain.model import State
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import due, still_due, survey_may_go
+from pqr_mailbot.flows.apply import Doubt
 from pqr_mailbot.flows.handle import Handler
 
 NAMES = "clock_rule_names"  # and what each rule said, with its name
 RULES = "clock_rules"  # the fact under which the mark of the rules in force is remembered
 TODAY = "clock_day"  # and this one the day of the last round
 MORNING = "morning"
+ALL = 2**62
+CUSTOMERS = ("survey", "quiet", "withdrawal")  # what is due to customers beside the rules that name them
 LOOKED_AT = 1_000  # cases in one round, so that nobody waits long to write; the next takes up where it ended
 DAY = timedelta(days=1)
 STEP, STEPS = timedelta(minutes=15), 4 * 24 * 21  # in which the next hours for a letter are looked for
@@ -37,6 +41,21 @@ class ClockRound:
         """Does what is due and was not done. Returns how many letters or cases it touched."""
         self._turned_back(now)
         return self._urgent_of_the_away(now) + self._cases(now) + self._morning(now)
+
+    def make_up(self, doubt: Doubt, now: datetime) -> int:
+        """What customers were owed up to an instant of the past, and may have got: done, and nothing goes by itself.
+        What colleagues are told comes in the next rounds. Returns how many cases it touched."""
+        store, desk = self.handler.store, self.handler.desk
+        day, touched = local_day(doubt.since, desk.policy.office.timezone), 0
+        with store.transaction():
+            references = Cases(store).to_look_at(day, tuple(State), ALL)
+            for standing in Cases(store).standings(references, desk.policy.office.timezone):
+                found, _ = due(standing, day, desk.policy, desk.calendar)
+                if owed := [one for one in found if one.kind in CUSTOMERS or "customer" in one.to]:
+                    struck = Struck(Cases(store).file(standing.ticket), owed, day)
+                    self.handler.applying(now, doubt=doubt).all(on_clock([struck], desk, doubt.since))
+                    touched += 1
+        return touched
 
     def adopt_rules(self, now: datetime) -> int:
         """At a start: when rules, terms or days off are others than before, deadlines are counted anew, each move is
