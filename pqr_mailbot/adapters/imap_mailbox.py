@@ -126,12 +126,6 @@ class Mailbox:
         with self._weather():
             return sorted(self._client.search(["SINCE", day]))
 
-    def uids_carrying(self, token: str) -> list[int]:
-        """The UIDs of mails with this text in Message-ID, X-PQR-Letter or References, ascending."""
-        either: list[Any] = ["OR", "HEADER", "MESSAGE-ID", token, "HEADER", "REFERENCES", token]
-        with self._weather():
-            return sorted(self._client.search(["OR", "HEADER", "X-PQR-LETTER", token, *either]))
-
     def present(self, upto: int) -> list[int]:
         """The UIDs up to and including `upto` of mail that is still here and not marked as deleted, ascending."""
         if upto < 1:

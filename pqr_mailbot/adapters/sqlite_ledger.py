@@ -176,13 +176,14 @@ class Ledger:
 
     # -- letters whose fate is not known ---------------------------------------------------------------------------
 
-    def uncertain(self, limit: int) -> list[dict[str, Any]]:
-        """Id, token, letter and recipient of letters that may or may not have gone, the latest first."""
-        return self.store._all(
-            "SELECT id, token, letter, recipient, reference FROM outbox WHERE state = 'uncertain'"
-            " ORDER BY id DESC LIMIT ?",
-            limit,
+    def uncertain(self, since: datetime) -> list[dict[str, Any]]:
+        """Letters written since an instant that may or may not have gone."""
+        rows = self.store._all(
+            """SELECT id, token, letter, recipient, reference, created_at FROM outbox
+            WHERE state = 'uncertain' AND created_at >= ? ORDER BY id""",
+            stamp(since),
         )
+        return [{**row, "created_at": instant(row["created_at"])} for row in rows]
 
     def went(self, letter: Mapping[str, Any], at: datetime, now: datetime) -> None:
         """It lies in the Sent folder: it did go."""

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -36,9 +36,11 @@ from pqr_mailbot.flows.watch_sent import NoSentFolder, SentWatch
 
 UIDS_AT_ONCE = 5_000  # asked of the store at once
 HEADERS_AT_ONCE = 250
+ALL = 2**62
 LOOKED_THROUGH = 5_000  # mails of another folder, the latest, in which a mail is looked for
 JUNK_DAYS, JUNK_SHOWN = timedelta(days=30), 1_000  # of the junk folder, the latest
-UNCERTAIN = 200  # letters of unknown fate that are looked for in the Sent folder, the latest
+UNCERTAIN_DAYS = timedelta(days=30)  # for which a letter of unknown fate is looked for by itself
+EVER = datetime(1970, 1, 2, tzinfo=UTC)
 QUIET = time(3)  # from this hour of the office on the day's look is taken
 PATIENCE = timedelta(hours=1)  # after a look that failed
 EVERY = 30.0  # seconds between two questions whether it is time
@@ -46,6 +48,7 @@ FIELDS = (
     "FROM", "TO", "SUBJECT", "DATE", "MESSAGE-ID", "IN-REPLY-TO", "REFERENCES", "REPLY-TO", "RETURN-PATH",
     "AUTO-SUBMITTED", "PRECEDENCE", "LIST-ID", "LIST-UNSUBSCRIBE", "CONTENT-TYPE", "X-PQR-LETTER",
 )  # fmt: skip
+CARRIERS = ("MESSAGE-ID", "REFERENCES", "X-PQR-LETTER")  # where a letter of ours has its token
 
 AFTER = "arrived after the last fetch"
 BEFORE = "received before imap.start_from"
@@ -123,7 +126,7 @@ class Reconciliation:
                 report.settled = self.books.do_now(partial(settle, arrived=arrived))
             self._inbox(mailbox, report)
             self._gone(mailbox, report)
-            self._sent_folder(mailbox, report)
+            self._sent_folder(mailbox, report, EVER)
             report.junk = self._junk(mailbox)
         report.counter = self._ledger(Ledger.counters)
         self._remember(report)
@@ -136,7 +139,7 @@ class Reconciliation:
         report = Report()
         with self._opened() as mailbox:
             self._inbox(mailbox, report)
-            self._sent_folder(mailbox, report)
+            self._sent_folder(mailbox, report, self.clock() - UNCERTAIN_DAYS)
             report.junk = self._junk(mailbox)
         self._remember(report)
 
@@ -181,7 +184,7 @@ class Reconciliation:
             return  # never read yet: the first fetch says what is ours
         self._compare(mailbox, report, partial(self.receiver.fetch, mailbox), instant(start))
 
-    def _sent_folder(self, mailbox: Mailbox, report: Report) -> None:
+    def _sent_folder(self, mailbox: Mailbox, report: Report, since: datetime) -> None:
         if self.sent is None:
             return
         try:
@@ -189,7 +192,7 @@ class Reconciliation:
         except NoSentFolder:
             return
         self._compare(mailbox, report, partial(self.sent.fetch, mailbox), None)
-        report.marked_sent += self._confirm(mailbox)
+        report.marked_sent += self._confirm(mailbox, since)
 
     def _compare(
         self, mailbox: Mailbox, report: Report, fetch: Callable[[list[int]], None], start: datetime | None
@@ -264,12 +267,14 @@ class Reconciliation:
         inbox, places = mailbox.folder, dict[str, str]()
         for folder in mailbox.places():
             if folder.casefold() != inbox.casefold():
-                for _, mail in self._latest(mailbox, folder, since - timedelta(days=1), ("MESSAGE-ID",)):
+                for _, mail in self._latest(
+                    mailbox, folder, since - timedelta(days=1), ("MESSAGE-ID",), LOOKED_THROUGH
+                ):
                     places.setdefault(mail.message_id, folder)
         return places
 
     def _latest(
-        self, mailbox: Mailbox, folder: str, since: datetime, fields: Sequence[str] = FIELDS
+        self, mailbox: Mailbox, folder: str, since: datetime, fields: Sequence[str] = FIELDS, at_most: int = ALL
     ) -> list[tuple[int, Mail]]:
         """UID and header of the latest mails of a folder; none of one that cannot be opened."""
         try:
@@ -278,7 +283,7 @@ class Reconciliation:
             if trouble.kind != "folder":
                 raise
             return []
-        uids = mailbox.uids_since(local_day(since, self.reading.zone))[-LOOKED_THROUGH:]
+        uids = mailbox.uids_since(local_day(since, self.reading.zone))[-at_most:]
         return list(_heads(mailbox, uids, fields).items())
 
     # -- after a restore -------------------------------------------------------------------------------------------
@@ -333,31 +338,34 @@ class Reconciliation:
 
     # -- letters and the junk folder -------------------------------------------------------------------------------
 
-    def _confirm(self, mailbox: Mailbox) -> int:
-        """Letters that may or may not have gone and lie in the Sent folder, which is open, did go."""
-        return sum(self._went(mailbox, letter) for letter in self._ledger(lambda ledger: ledger.uncertain(UNCERTAIN)))
+    def _confirm(self, mailbox: Mailbox, since: datetime) -> int:
+        """Letters written since an instant that may or may not have gone, and lie in the Sent folder, did go."""
+        letters = {one["token"]: one for one in self._ledger(partial(Ledger.uncertain, since=since))}
+        if not letters:
+            return 0
+        oldest = min(one["created_at"] for one in letters.values())
+        copies: dict[str, int] = {}
+        for uid, mail in self._latest(mailbox, mailbox.folder, oldest - timedelta(days=1), CARRIERS, LOOKED_THROUGH):
+            copies |= {token: uid for token in carried_by(mail) if token in letters and token not in copies}
+        dates = {
+            one.uid: one.received_at for some in _slices(sorted(copies.values())) for one in mailbox.headers_of(some)
+        }
+        now = self.clock()
 
-    def _went(self, mailbox: Mailbox, letter: dict[str, object]) -> bool:
-        token = str(letter["token"])
-        copies = _heads(mailbox, mailbox.uids_carrying(token)[:HEADERS_AT_ONCE])
-        uids = [uid for uid, mail in copies.items() if token in carried_by(mail)]  # not an answer that names it
-        for envelope in mailbox.headers_of(uids[:1]):
-            at, now = envelope.received_at or self.clock(), self.clock()
+        def note(store: Store) -> None:
+            with store.transaction():
+                for token, uid in copies.items():
+                    Ledger(store).went(letters[token], dates.get(uid) or now, now)
 
-            def note(store: Store, at: datetime = at, now: datetime = now) -> None:
-                with store.transaction():
-                    Ledger(store).went(letter, at, now)
-
-            self.books.do_now(note)
-            return True
-        return False
+        self.books.do_now(note)
+        return len(copies)
 
     def _junk(self, mailbox: Mailbox) -> list[Row]:
         """Mail that the server took for spam and that may be a customer's. It is never handled by itself."""
         folder = mailbox.junk_folder()
         if folder is None or folder.casefold() == self.reading.folder.casefold():
             return []
-        mails = self._unknown(self._latest(mailbox, folder, self.clock() - JUNK_DAYS)[-JUNK_SHOWN:])
+        mails = self._unknown(self._latest(mailbox, folder, self.clock() - JUNK_DAYS, at_most=JUNK_SHOWN))
         return [_row(folder, uid, mail, why) for uid, mail in mails if (why := self._ledger(self._of_customer(mail)))]
 
     def _of_customer(self, mail: Mail) -> Callable[[Ledger], str]:
