@@ -270,9 +270,9 @@ def reconcile(office: Office, as_json: bool) -> None:
     secrets = wiring.Secrets.read(settings, os.environ)
     with office.views():
         pass  # whoever only reads knows best what is wrong with a store that cannot be used
-    with closing(Books(lambda: Store.attach(settings.store.path))) as books, plain.progress() as progress:
+    with closing(Books(lambda: Store.attach(settings.store.path))) as books:
         task = wiring.reconciliation_of(settings, secrets, books, utc_now)
-        report = task.whole(partial(wiring.settle, settings, utc_now, progress))
+        report = task.whole(partial(wiring.settle, settings, utc_now, plain.with_bar))
     _print_json(plain.reconciled_json(report)) if as_json else click.echo(plain.reconciled(report, _width()))
 
 

@@ -12,8 +12,7 @@ import sys
 import textwrap
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -319,19 +318,13 @@ def restored(store: Path, kept: Path | None) -> str:
     return "\n".join([*lines, "Nothing is sent or acknowledged until `pqr-mailbot reconcile` has read the mailbox."])
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal for whoever waits; nothing when the output goes elsewhere."""
-    shown: list[Any] = []
-
-    def tell(done: int, total: int) -> None:
-        if not shown:
-            shown.append(progressbar(length=total, label="mails", file=sys.stderr).__enter__())
-        shown[0].update(1)
-
-    yield tell if sys.stderr.isatty() else lambda *_: None
-    if shown:
-        shown[0].render_finish()
+def with_bar(mails: Sequence[int]) -> Iterator[int]:
+    """One after the other, with a bar on the terminal for whoever waits."""
+    if not sys.stderr.isatty():
+        yield from mails
+        return
+    with progressbar(mails, label="mails", file=sys.stderr) as bar:
+        yield from bar
 
 
 def reconciled_json(report: Report) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -191,7 +191,11 @@ def reconciliation_of(
 
 
 def settle(
-    settings: Settings, clock: Callable[[], datetime], progress: Callable[[int, int], None], store: Store, arrived: int
+    settings: Settings,
+    clock: Callable[[], datetime],
+    progress: Callable[[Sequence[int]], Iterable[int]],
+    store: Store,
+    arrived: int,
 ) -> Settled:
     """What has to be done after a restore."""
     return Aftermath(handler_of(settings, store), clock(), arrived, progress).settle()

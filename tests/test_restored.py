@@ -31,6 +31,7 @@ from pqr_mailbot.domain.lost_time import (
 )
 from pqr_mailbot.domain.model import Address
 from pqr_mailbot.domain.situation import Desk
+from pqr_mailbot.flows.apply import Doubt
 from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.restored import Aftermath, Settled, must_not_be_held
@@ -309,6 +310,17 @@ def test_what_the_clock_wrote_to_customers_in_the_lost_time_is_not_written_again
     assert day.states("customer_facing AND letter <> 'acknowledgement'") == letters
 
 
+def test_a_night_without_letters_leaves_nothing_in_doubt(tmp_path: Path) -> None:
+    """In the hours that were lost no letter to a customer could go: what is due goes in the morning as always."""
+    bench = Bench(tmp_path / "desk.db", LADDER)
+    bench.take(eml())
+    clock, evening = ClockRound(bench.handler), datetime(2026, 7, 13, 20, tzinfo=BOGOTA)
+    night, noon = evening + 10 * HOUR, evening + 16 * HOUR
+    assert clock.make_up(Doubt(LostWork(), night), evening, night) == 0
+    assert clock.make_up(Doubt(LostWork(), noon), evening, noon) == 1
+    bench.close()
+
+
 # -- colleagues ----------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +343,17 @@ def test_what_a_colleague_answered_in_the_lost_time_does_not_go_again_by_itself(
                In_Reply_To=held.mail["Message-ID"])  # fmt: skip
     bench.take(word, RESTORE + 2 * HOUR)
     assert day.states("letter = 'answer'") == ["answer>clara@correo.test queued"]
+
+
+def test_an_answer_that_reached_the_customer_by_itself_is_recorded(day: Disaster) -> None:
+    """There is nothing left to send, so there is nothing to doubt."""
+    raw = answered(day).replace(b"To: info@lohas.test", b"To: clara@correo.test, info@lohas.test")
+    day.receive(raw)
+    bench = day.strike()
+    day.settle()
+    assert bench.messages(ONE)[-1]["author"] == ANA.address
+    assert bench.tickets()[0]["first_answered_at"]
+    assert [name for name in day.letters().values() if name.startswith("answer")] == []
 
 
 # -- until it is settled -------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def _lets_pass(ordered: Ordered, answers: bool) -> bool:
 def _doubts(mail: AgentMail, work: Work, relays: bool, takes_text: bool, desk: Desk) -> list[str]:
     """Why a mail is held although every order could be done; Spanish. `#enviar` overrules what a person may judge."""
     reading, ticket = mail.reading, mail.ticket
-    if mail.perhaps_done and not mail.forced:
+    if mail.perhaps_done and not mail.forced and (relays or reading.orders):
         return [
             "llegó en las horas que se perdieron al restaurar una copia de seguridad: lo que dice u ordena puede "
             "haberse hecho ya."

@@ -451,7 +451,9 @@ class DailyLook:
         if last is None:
             with store.transaction():
                 store.set_fact(LOOKED_ON, today)
-        return last is not None and last != today and local.time() >= QUIET and not Ledger(store).held()
+        if last in (None, today) or local.time() < QUIET or Ledger(store).held():
+            return False
+        return self.reconciliation.receiver.standing.wait_until(store, now) is None  # else nobody knocks for this
 
     def stop(self) -> None:
         """From another thread: ends `run` soon."""

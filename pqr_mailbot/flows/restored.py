@@ -8,7 +8,7 @@ crash; only the last one lets the desk send.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -52,7 +52,7 @@ class Aftermath:
     handler: Handler
     now: datetime
     arrived: int = 0  # mails that came into the inbox in the lost time, those that are gone from it too
-    progress: Callable[[int, int], None] = lambda *_: None  # told how many mails were handled, of how many
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter  # shows how far the mails are handled
 
     def settle(self) -> Settled:
         """All of it; afterwards the desk may work again."""
@@ -66,10 +66,9 @@ class Aftermath:
             ledger.raise_counters(highest, self.now)
         found = len(work.letters)
         handler = replace(self.handler, lost=work)
-        for number, inbound_id in enumerate(waiting, 1):
+        for inbound_id in self.progress(waiting):
             handler.alone(inbound_id, self.now)
-            self.progress(number, len(waiting))
-        ClockRound(handler).make_up(Doubt(work, lost.end), self.now)
+        ClockRound(handler).make_up(Doubt(work, lost.end), lost.begin, self.now)
         with store.transaction():
             same = sum(reference in ledger.references() for reference in set(work.references.values()))
             ledger.release(self.now)
