@@ -221,6 +221,14 @@ def test_the_old_store_is_kept_beside_with_all_that_was_in_it(store: Path, tmp_p
     assert damages(store) == [] and damages(kept) == []
 
 
+def test_a_link_to_a_store_stays_one(store: Path, tmp_path: Path) -> None:
+    link, copy = tmp_path / "link.db", tmp_path / "copy.db"
+    link.symlink_to(store)
+    back_up(link, copy)
+    assert restore(copy, link, NOW, force=True)
+    assert link.is_symlink() and damages(link) == []
+
+
 def test_a_damaged_store_can_be_replaced(store: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     back_up(store, copy)

@@ -44,6 +44,7 @@ def restore(backup: Path, store: Path, now: datetime, force: bool) -> Path | Non
     The caller holds `only_daemon`. Raises StoreProblem; then the store is as it was.
     """
     with _named(store):
+        store = store.resolve()  # a link to a store on another disk stays one
         _may_be_replaced(backup, store, force)
         with closing(opened(backup)) as source, _copied(source, backup, store.parent, store.name) as copy:
             _must_be_sound(copy, backup)
