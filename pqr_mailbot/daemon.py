@@ -23,6 +23,7 @@ from pqr_mailbot.adapters import systemd
 from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
+from pqr_mailbot.adapters.sqlite_ledger import Ledger
 from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem, only_daemon
 from pqr_mailbot.config import Settings
 from pqr_mailbot.flows import token_source
@@ -32,6 +33,7 @@ from pqr_mailbot.flows.deliver import Delivery
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.heartbeat import Heartbeat
 from pqr_mailbot.flows.receive import Receiver
+from pqr_mailbot.flows.reconcile import DailyLook
 from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.token_source import TokenSource
 from pqr_mailbot.flows.watch_health import HealthWatch, tell_of_the_end
@@ -91,6 +93,7 @@ class Daemon:
             login=lambda: self.source.serial if self.source else 0,
         )
         self.sent = self._sent_watch(settings, secrets, tokens)
+        self.looks = DailyLook(wiring.reconciliation_of(settings, secrets, self.books, clock, tokens))
         self._new_mailer = partial(wiring.mailer_of, settings, secrets, tokens)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
@@ -122,6 +125,8 @@ class Daemon:
     def _recover(self, store: Store) -> None:
         with store.transaction():
             interrupted = store.requeue_interrupted(self._clock())
+        if held := Ledger(store).held():
+            log.warning("%s", held)
         if interrupted:
             log.warning("%d letters were under way when the program last ended; they go again", interrupted)
 
@@ -137,13 +142,15 @@ class Daemon:
 
     async def round(self) -> list[str]:
         """Fetch all, handle all, deliver all that is due. Returns what could not be done for want of a server."""
-        problems = []
+        problems = await self.books.do(lambda store: [held] if (held := Ledger(store).held()) else [])
         if self.source:
             self.source.in_haste = True
         try:
             await self._fetch_in_haste()
         except Trouble as trouble:
             problems.append(f"imap: {trouble}")
+        else:
+            await asyncio.to_thread(self.looks.look)
         await self.handle_all()
         await self.books.do(self._clock_round)
         if (problem := await self._deliver_in_haste()) is not None:
@@ -166,6 +173,8 @@ class Daemon:
     def _handle_some(self, store: Store) -> bool:
         """One batch; False when no mail waits. Raises StoreProblem when the store's file is no longer ours."""
         store.must_be_in_place()
+        if Ledger(store).held():
+            return False
         return self._handler(store).round(self._clock) > 0
 
     def _handler(self, store: Store) -> Handler:
@@ -174,6 +183,8 @@ class Daemon:
 
     def _clock_round(self, store: Store) -> bool:
         """What is due by itself; True when there was something."""
+        if Ledger(store).held():
+            return False
         return ClockRound(self._handler(store)).run(self._clock()) > 0
 
     async def _deliver_in_haste(self) -> str | None:
@@ -232,6 +243,7 @@ class Daemon:
             scheduler.shutdown(wait=False)
             self._stopping.set()
             self.receiver.stop()
+            self.looks.stop()
             if self.sent:
                 self.sent.stop()
             await self._drain(tasks)
@@ -247,13 +259,16 @@ class Daemon:
             raise RuntimeError("the mailbox could no longer be read")
 
     def _threads_beside(self, loop: asyncio.AbstractEventLoop) -> list[threading.Thread]:
-        """What the mailbox's thread wakes: handling, and a thread that looks at the Sent folder if it is watched."""
+        """What the mailbox's thread wakes: handling, and a thread that looks at the Sent folder if it is watched; and
+        the one that takes the look of the day."""
         self.receiver.on_mail = lambda: _wake(loop, self._mail)
         self.receiver.on_fetch = self._fetched
+        self.looks.reconciliation.tell(self.receiver.on_mail)
+        looks = threading.Thread(target=self.looks.run, args=(lambda: self._caught_up,), name="looks", daemon=True)
         if self.sent is None:
-            return []
+            return [looks]
         self.sent.on_mail = self.receiver.on_mail
-        return [threading.Thread(target=self.sent.run, name="sent", daemon=True)]
+        return [looks, threading.Thread(target=self.sent.run, name="sent", daemon=True)]
 
     def _fetched(self) -> None:
         self._caught_up = True

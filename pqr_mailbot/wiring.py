@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pqr_mailbot.adapters.connection import AccessToken, Endpoint
@@ -24,9 +24,11 @@ from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.providers import Standing, secret_mark
-from pqr_mailbot.flows.receive import Reading
+from pqr_mailbot.flows.receive import Reading, Receiver
+from pqr_mailbot.flows.reconcile import Reconciliation
+from pqr_mailbot.flows.restored import Aftermath, Settled
 from pqr_mailbot.flows.token_source import Access, Tokens, TokenSource, with_token
-from pqr_mailbot.flows.watch_sent import NoSentFolder
+from pqr_mailbot.flows.watch_sent import NoSentFolder, SentWatch
 
 DATA = Path(__file__).parent / "data"
 
@@ -226,6 +228,30 @@ def mailer_of(settings: Settings, secrets: Secrets, tokens: Tokens | None = None
         return await asyncio.to_thread(give, refused)
 
     return Mailer(endpoint, supply, width)
+
+
+def reconciliation_of(
+    settings: Settings, secrets: Secrets, books: Books, clock: Callable[[], datetime], tokens: Tokens | None = None
+) -> Reconciliation:
+    """The mailbox beside the store, on a connection of its own that changes nothing. `tokens`: for OAuth2."""
+    reading, open_inbox = reading_of(settings), partial(open_mailbox, settings, secrets, tokens, readonly=True)
+    receiver = Receiver(books, open_inbox, imap_standing(settings, secrets), replace(reading, move_to=""), clock)
+    sent = SentWatch(books, partial(sent_mailbox, settings, secrets, tokens), reading.max_bytes, clock)
+    return Reconciliation(
+        books, open_inbox, partial(turn_to_sent, settings), receiver, sent if settings.imap.sent_folder else None,
+        reading, settings.policy(), clock,
+    )  # fmt: skip
+
+
+def settle(
+    settings: Settings,
+    clock: Callable[[], datetime],
+    progress: Callable[[Sequence[int]], Iterable[int]],
+    store: Store,
+    arrived: int,
+) -> Settled:
+    """What has to be done after a restore."""
+    return Aftermath(handler_of(settings, store), clock(), arrived, progress).settle()
 
 
 def imap_standing(settings: Settings, secrets: Secrets) -> Standing:

@@ -50,6 +50,11 @@ _SENT_NAMES = {
     "enviados", "enviadas", "elementos enviados", "correo enviado", "correos enviados", "mensajes enviados",
     "correo electrónico enviado", "ítems enviados",
 }  # fmt: skip
+_JUNK_NAMES = {
+    "junk", "spam", "bulk", "bulk mail", "junk email", "junk e-mail", "junk mail",
+    "correo no deseado", "correo electrónico no deseado", "no deseado", "no deseados", "correo basura",
+}  # fmt: skip
+_NO_PLACE_OF_THEIR_OWN = {b"\\all", b"\\flagged", b"\\important", b"\\drafts"}  # other folders' mails, or no mails
 
 # A SEARCH answer is one line; the standard library's limit of 1 MB breaks off at some 140,000 mails.
 imaplib._MAXLINE = 32 * 2**20  # type: ignore[attr-defined]
@@ -344,12 +349,24 @@ class Mailbox:
 
     def sent_folder(self) -> str | None:
         """Where copies of sent mail lie: the folder the server marks as such, or one of a well-known name."""
+        return self._folder_of(b"\\sent", _SENT_NAMES)
+
+    def junk_folder(self) -> str | None:
+        """Where the server puts what it takes for spam."""
+        return self._folder_of(b"\\junk", _JUNK_NAMES)
+
+    def places(self) -> list[str]:
+        """The folders in which a mail may lie that is in no other."""
+        return [name for flags, _, name in self._folder_rows() if not flags & _NO_PLACE_OF_THEIR_OWN]
+
+    def _folder_of(self, flag: bytes, names: set[str]) -> str | None:
+        """The folder with this flag (RFC 6154), else one of these names."""
         rows = self._folder_rows()
         for flags, _, name in rows:
-            if b"\\sent" in flags:
+            if flag in flags:
                 return name
         near = sorted(rows, key=lambda row: row[2].count(row[1]) if row[1] else 0)  # not somebody's shared folder
-        return next((n for _, mark, n in near if (n.split(mark)[-1] if mark else n).casefold() in _SENT_NAMES), None)
+        return next((n for _, mark, n in near if (n.split(mark)[-1] if mark else n).casefold() in names), None)
 
     def examine(self, folder: str) -> None:
         """Opens this folder, or the same one anew, for reading only: what is asked afterwards is asked of it as it is

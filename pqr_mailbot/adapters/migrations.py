@@ -102,6 +102,17 @@ def m009_alarms(db: Database) -> None:
     db.execute("CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent'")
 
 
+@migrations()
+def m010_lost_time(db: Database) -> None:
+    """Mails that the desk may have handled in a time that a restored backup knows nothing of; and above which UID a
+    mailbox was ever read, so that a mail below the cursor without a row is known to be missing."""
+    db.execute("ALTER TABLE inbound ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0 CHECK (doubtful IN (0, 1))")
+    db.execute("ALTER TABLE mailbox_cursor ADD COLUMN began_above INTEGER NOT NULL DEFAULT 0")
+    db.execute("""UPDATE mailbox_cursor SET began_above = min(last_uid, coalesce((
+        SELECT min(uid) - 1 FROM inbound WHERE inbound.mailbox = mailbox_cursor.mailbox
+        AND inbound.uidvalidity = mailbox_cursor.uidvalidity), last_uid))""")
+
+
 _OAUTH2 = (
     "ALTER TABLE provider RENAME TO provider_before",
     """CREATE TABLE provider (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from pqr_mailbot.adapters.sqlite_ledger import HELD, MISSING
 from pqr_mailbot.adapters.sqlite_store import instant, stamp
 from pqr_mailbot.domain.health import BACK_WITHIN, LATE, PUT_OFF, REMEMBERED, Seen, Server
 
@@ -51,6 +52,8 @@ def look(read: Read, now: datetime) -> Seen:
         probe_missing_since=_missing_probe(read, now),
         move_problem=_fact(read, "move_problem"),
         sent_problem=_fact(read, "sent_problem"),
+        held=_fact(read, HELD),
+        missing=_fact(read, MISSING),
     )
 
 

@@ -71,6 +71,7 @@ class Inbound:
     attempts: int
     suspect_before: datetime | None
     from_sent: bool = False  # found in the Sent folder: somebody wrote it here
+    doubtful: bool = False  # it came in a time that a restored backup knows nothing of: it may have been handled then
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Cursor:
     last_fetch_at: datetime
     renumbered_after: datetime | None = None
     renumbered_below: int = 0
+    began_above: int = 0  # what lies at or below this UID was never to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,15 +263,15 @@ class Store:
             return None
         return Cursor(
             row["uidvalidity"], row["last_uid"], instant(row["last_fetch_at"]), _maybe(row["renumbered_after"]),
-            row["renumbered_below"],
+            row["renumbered_below"], row["began_above"],
         )  # fmt: skip
 
     def begin_mailbox(self, mailbox: str, uidvalidity: int, last_uid: int, now: datetime) -> None:
         """The first time, or anew: reading goes on above `last_uid`."""
         self._run(
-            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at) VALUES (?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid,
-            last_fetch_at = excluded.last_fetch_at""",
+            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at, began_above)
+            VALUES (?1, ?2, ?3, ?4, ?3) ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity,
+            last_uid = excluded.last_uid, last_fetch_at = excluded.last_fetch_at, began_above = excluded.began_above""",
             mailbox, uidvalidity, last_uid, stamp(now),
         )  # fmt: skip
 
@@ -277,7 +279,7 @@ class Store:
         """The server renumbered the mailbox: everything is read anew, what lies below `uidnext` with suspicion."""
         self._run(
             """UPDATE mailbox_cursor SET renumbered_after = last_fetch_at, renumbered_below = ?, uidvalidity = ?,
-            last_uid = 0, last_fetch_at = ? WHERE mailbox = ?""",
+            last_uid = 0, began_above = 0, last_fetch_at = ? WHERE mailbox = ?""",
             uidnext, uidvalidity, stamp(now), mailbox,
         )  # fmt: skip
 
@@ -404,6 +406,7 @@ class Store:
         return Inbound(
             row["id"], instant(row["received_at"]), self.raw_of(row["raw"]), bool(row["complete"]),
             bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]), row["folder"] == "sent",
+            bool(row["doubtful"]),
         )  # fmt: skip
 
     def raw_of(self, blob: bytes) -> bytes:
@@ -679,7 +682,8 @@ class Store:
         assert match
         year, number = int(match[1]), int(match[2])
         self._run(
-            "INSERT INTO reference_counter (year, last) VALUES (?, ?) ON CONFLICT DO UPDATE SET last = excluded.last",
+            "INSERT INTO reference_counter (year, last) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
             year,
             number,
         )
@@ -894,8 +898,8 @@ class Store:
         salt = secrets.token_bytes(16)
         row: dict[str, Any] = {
             "id": row_id, "reference": note.reference, "at": stamp(now), "actor": note.actor, "event": note.event,
-            "detail": note.detail, "salt": salt, "actor_commitment": _commitment(salt, note.actor),
-            "detail_commitment": _commitment(salt, note.detail), "previous_hash": previous,
+            "detail": note.detail, "salt": salt, "actor_commitment": commitment(salt, note.actor),
+            "detail_commitment": commitment(salt, note.detail), "previous_hash": previous,
         }  # fmt: skip
         self._insert("ticket_event", **row, hash=event_hash(row))
 
@@ -931,15 +935,17 @@ class Store:
             reply,
             letter.id,
         )
-        given = id_given(reply)
-        if given and token_in(given) is None:  # most servers that name an id name ours
-            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, letter.id)
+        self._alias(id_given(reply), letter.id)
         if letter.letter in ACKNOWLEDGING:
             self._run(
                 """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
                 WHERE reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?)""",
                 stamp(now), letter.reference, letter.id,
             )  # fmt: skip
+
+    def _alias(self, given: str | None, outbox_id: int) -> None:
+        if given and token_in(given) is None:  # most servers that name an id name ours
+            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, outbox_id)
 
     def letter_back(self, letter: DueLetter, next_attempt_at: datetime, error: str, counts: bool = True) -> None:
         """Back into the queue. `counts` False: this attempt was not about the letter, it does not count against it."""
@@ -961,6 +967,17 @@ class Store:
                 WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))""",
             outbox_id,
         )
+
+    def letter_doubted(self, outbox_id: int, why: str) -> None:
+        """A letter that may have gone before it was written here: it is not sent by itself."""
+        self._run("UPDATE outbox SET state = 'uncertain', error = ? WHERE id = ? AND attempts = 0", why, outbox_id)
+
+    def letter_found(self, outbox_id: int, at: datetime, raw: bytes, given_id: str) -> None:
+        """A letter written here again lies in the Sent folder as it went. `given_id`: the Message-ID it has there."""
+        sql = "UPDATE outbox SET raw = ?, state = 'uncertain', attempts = 1 WHERE id = ?"
+        self._run(sql, raw, outbox_id)
+        self.letter_went(outbox_id, at)
+        self._alias(given_id, outbox_id)
 
     def letter_went(self, outbox_id: int, at: datetime) -> None:
         """It is known to have gone after all; an acknowledgement acknowledges."""
@@ -1057,7 +1074,8 @@ def event_hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([row[name] for name in fields]).encode()).hexdigest()
 
 
-def _commitment(salt: bytes, value: str) -> str:
+def commitment(salt: bytes, value: str) -> str:
+    """What stands for a personal field in the chain: it says nothing once the salt is erased."""
     return hashlib.sha256(salt + value.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -20,6 +20,7 @@ import zstandard
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
 from pqr_mailbot.adapters.sqlite_health import last_heartbeat, last_sent, look
+from pqr_mailbot.adapters.sqlite_ledger import JUNK
 from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
@@ -32,6 +33,7 @@ INBOUND_STATES = ("new", "done", "set_aside", "failed")
 OUTBOX_STATES = ("queued", "sending", "sent", "uncertain", "dead")
 LARGEST_ID = 2**63 - 1
 BUSY_SECONDS = 10.0
+MOST_DAMAGES = 100  # of one kind that are told: nobody reads more
 
 _MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
 _TICKET = (
@@ -70,7 +72,7 @@ class Views:
     ) -> None:
         """Raises StoreProblem when there is no store that can be read; NoStore, OlderStore when starting mends it."""
         self._zone, self._calendar, self._types, self._path = zone, calendar, types, path
-        self._db = _opened(path)
+        self._db = opened(path)
         try:
             self._check_schema()
         except BaseException:
@@ -83,18 +85,10 @@ class Views:
     def _check_schema(self) -> None:
         self._all("PRAGMA query_only = ON")
         self._all("BEGIN")
-        tables = {row["name"] for row in self._all("SELECT name FROM sqlite_master")}
-        if not tables:
-            raise NoStore(_MISSING.format(self._path))
-        if "_sqlite_migrations" not in tables:
-            raise StoreProblem(f"{self._path}: is no store of pqr-mailbot")
-        rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
-        known = [migration.name for migration in migrations._migrations]  # no public list of names
-        applied = [row["name"] for row in rows]
-        if set(applied) - set(known):
-            raise StoreProblem(f"{self._path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
-        if applied != known:
-            raise OlderStore(f"{self._path}: of an older version of pqr-mailbot; starting it brings it up to date")
+        try:
+            schema_steps(self._db, self._path)
+        except sqlite3.Error as error:
+            raise StoreProblem(f"{self._path}: {error}") from error
 
     def soundness(self) -> tuple[str, datetime | None]:
         """What SQLite says of the file ("ok", or the first damage), and the instant of the last event in it."""
@@ -345,7 +339,8 @@ class Views:
         }
 
     def _notices(self) -> list[str]:
-        return [row["value"] for row in self._all("SELECT value FROM fact WHERE name = 'sent_absent' AND value <> ''")]
+        found = self._all("SELECT value FROM fact WHERE name IN ('sent_absent', ?) AND value <> '' ORDER BY name", JUNK)
+        return [row["value"] for row in found]
 
     def _counts(self, table: str, states: Sequence[str]) -> dict[str, int]:
         """Every state with its number, so that a script need not ask whether it is there."""
@@ -369,8 +364,24 @@ class Views:
         return self._all(sql, *values)[0]
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Raises StoreProblem saying what stands in the way."""
+def schema_steps(db: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreProblem unless it is a store of this version: NoStore, OlderStore when starting mends that."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        raise NoStore(_MISSING.format(path))
+    if "_sqlite_migrations" not in tables:
+        raise StoreProblem(f"{path}: is no store of pqr-mailbot")
+    rows = db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
+    known = [migration.name for migration in migrations._migrations]  # no public list of names
+    applied = [name for (name,) in rows]
+    if set(applied) - set(known):
+        raise StoreProblem(f"{path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
+    if applied != known:
+        raise OlderStore(f"{path}: of an older version of pqr-mailbot; starting it brings it up to date")
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A store for reading. Raises StoreProblem saying what stands in the way."""
     try:
         status = path.stat()
     except FileNotFoundError:

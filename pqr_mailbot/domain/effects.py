@@ -164,9 +164,9 @@ class RefuseSurveys:
 
 @dataclass(frozen=True, slots=True)
 class NoteEvent:
-    """One line of a case's history."""
+    """One line of a case's history; `reference` None: of the desk's own."""
 
-    reference: str
+    reference: str | None
     actor: str
     event: str
     detail: str = ""

@@ -60,6 +60,8 @@ class Seen:
     probe_missing_since: datetime | None = None  # when the probe that did not come back was sent
     move_problem: str = ""
     sent_problem: str = ""
+    held: str = ""  # why nothing is handled or sent since a restore
+    missing: str = ""  # what the daily look found on the server without a row and a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,14 @@ def problems(seen: Seen, expected: Expected, zone: ZoneInfo, now: datetime) -> l
     no_token = next((server.problem for server in seen.servers if server.name == OAUTH2), None)
     deaf = [] if IMAP in failing else list(_silence(seen, expected, zone, now))
     return [
+        *_after_a_restore(seen),
         *(_server(one, expected, zone) for one in seen.servers if one.name == OAUTH2 or one.problem != no_token),
         *deaf,
         *_mails_and_letters(seen, expected),
         *([] if SMTP in failing else _queue(seen, expected)),
         *([] if deaf or failing else _heartbeat(seen, expected, zone)),
         *_folders(seen, expected),
+        *_missing(seen),
     ]
 
 
@@ -94,6 +98,12 @@ def store_trouble(words: str, expected: Expected) -> Problem:
     """The store itself cannot be written: known only from memory."""
     said = f"No se puede escribir en el almacén de la mesa (¿disco lleno?): {words}."
     return Problem(STORE, f"store: cannot be written: {words}", said, min(MINUTE, expected.patience))
+
+
+def _after_a_restore(seen: Seen) -> Iterator[Problem]:
+    if words := seen.held:
+        said = "Se restauró una copia de seguridad: nada se procesa ni se envía hasta que alguien ejecute `reconcile`."
+        yield Problem("restored", words, said, timedelta())
 
 
 def _server(server: Server, expected: Expected, zone: ZoneInfo) -> Problem:
@@ -170,6 +180,12 @@ def _folders(seen: Seen, expected: Expected) -> Iterator[Problem]:
     if words := seen.sent_problem:
         said = f"La carpeta de enviados no se puede leer, y lo que se responda desde el buzón no cuenta: {words}"
         yield Problem("sent_folder", words, said, expected.patience)
+
+
+def _missing(seen: Seen) -> Iterator[Problem]:
+    if words := seen.missing:
+        said = "En el buzón hay correo que la mesa no tiene, sin que se sepa por qué: `reconcile` lo nombra."
+        yield Problem("missing_mail", words, said, timedelta())
 
 
 def hour(instant: datetime, zone: ZoneInfo) -> str:

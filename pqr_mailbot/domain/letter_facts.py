@@ -605,6 +605,11 @@ def _warning(occasion: Occasion, withheld: str | None) -> str:
         asked = withheld != "dmarc=fail"
         reason = "El remitente pidió no recibir respuestas automáticas: no" if asked else "No"
         said.append(f"{reason} se le envió acuse de recibo.")
+    if occasion.doubtful:
+        said.append(
+            "Este correo llegó en las horas que se perdieron al restaurar una copia de seguridad: puede que ya se haya "
+            "atendido, y al cliente no se le envía nada por ahora. Si no tiene su acuse de recibo, #acusar lo envía."
+        )
     if guest := occasion.admits():
         said.append(f"El cliente autorizó a {guest} a escribir en este caso.")
     if not occasion.mail.complete:

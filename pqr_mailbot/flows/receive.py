@@ -136,20 +136,28 @@ class Receiver:
         """Keeps everything above the cursor, in batches that each move the cursor."""
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
+        self._take(mailbox, uids, cursor, start)
+        self._well(cursor, uids[-1] if uids else cursor.last_uid)
+        self.on_fetch()
+
+    def fetch(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """Keeps these mails too, wherever the cursor stands: a server may show one late, below what was read."""
+        cursor, start = self._aligned(mailbox)
+        self._take(mailbox, uids, cursor, start)
+
+    def _take(self, mailbox: Mailbox, uids: Sequence[int], cursor: Cursor, start: datetime) -> None:
         for envelopes in self._fetcher.batches(mailbox, uids):
             wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
             mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
             self._keep(cursor, mails, envelopes[-1].uid)
             self._move(mailbox, [mail.uid for mail in mails])
-        self._well(cursor, uids[-1] if uids else cursor.last_uid)
-        self.on_fetch()
 
     def _aligned(self, mailbox: Mailbox) -> tuple[Cursor, datetime]:
         """The cursor in the numbering the server uses now, and the instant our reading begins."""
         folder, now = self.reading.folder, self.clock()
 
         def align(store: Store) -> tuple[Cursor, datetime] | None:
-            cursor, start = store.cursor(folder), store.fact(_start_fact(folder))
+            cursor, start = store.cursor(folder), store.fact(start_fact(folder))
             if cursor is None or start is None:
                 return None
             if cursor.uidvalidity != mailbox.uidvalidity:
@@ -174,7 +182,7 @@ class Receiver:
         def start(store: Store) -> Cursor:
             with store.transaction():
                 store.begin_mailbox(folder, mailbox.uidvalidity, last, now)
-                store.set_fact(_start_fact(folder), stamp(begin))
+                store.set_fact(start_fact(folder), stamp(begin))
             cursor = store.cursor(folder)
             assert cursor
             return cursor
@@ -247,5 +255,6 @@ class Receiver:
         self.books.do_now(note)
 
 
-def _start_fact(folder: str) -> str:
+def start_fact(folder: str) -> str:
+    """The fact under which the instant is remembered from which on a folder's mail is ours to read."""
     return f"start:{folder}"
