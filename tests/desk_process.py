@@ -32,6 +32,8 @@ addresses = ["ana@lohas.test"]
 [[levels]]
 name = "Coordinación"
 addresses = ["coordinacion@lohas.test"]
+[calendar]
+office_hours = "00:00-00:01"  # whatever the hour of the test, no letter comes that may wait, such as a digest
 """
 
 

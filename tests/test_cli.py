@@ -386,7 +386,7 @@ FILTERS = [  # command, the first column that is left
     ("tickets --owner LUZ@lohas.test", [TWO]),
     ("tickets --owner nadie@lohas.test", []),
     ("tickets --overdue", [ONE, TWO, THREE]),
-    ("tickets --overdue --type queja", []),
+    ("tickets --overdue --type habeas_data", []),
     ("inbox --state set_aside", [3, 4]),
     ("inbox --state failed", [8]),
     ("outbox --state dead", [2]),
