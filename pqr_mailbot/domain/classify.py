@@ -219,7 +219,7 @@ def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
     """What a mail is about, from its subject and its whole text (quotes and signature included: they are cut here).
 
     `scores` are probabilities over the types (sum 1), so that confidence, the probability of the winner, says how
-    often such an answer is right (README, "Figures"). `evidence`: the words that spoke, folded, loudest first. No word
+    often such an answer is right (README, "How well mail is sorted"). `evidence`: the words that spoke, folded, loudest first. No word
     speaks: DEFAULT_TYPE with low confidence.
     """
     subject = subject[:LONGEST_SUBJECT]
