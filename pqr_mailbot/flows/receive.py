@@ -28,6 +28,7 @@ from pqr_mailbot.flows.providers import Standing
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
+VAIN_NEWS = 3  # times in a row that a server may tell of mail that is not there before we listen less often
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
@@ -60,6 +61,7 @@ class Receiver:
     on_fetch: Callable[[], None] = lambda: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
+    _unmoved: bool = False  # mail that is kept lies in the folder still: it could not be moved
     _fetcher: Fetcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,10 +107,20 @@ class Receiver:
             self._mailbox.wake()
 
     def _session(self) -> None:
+        """Looks whenever the server tells of mail, at least once a window. After a window without news the folder is
+        opened anew: a server goes on showing a renamed one, which gets no mail any more."""
+        window, told, vain = min(self.reading.poll_seconds, WINDOW), False, 0
         with self._opened() as mailbox:
             while not self._stop.is_set():
-                self.catch_up(mailbox)
-                mailbox.wait(min(self.reading.poll_seconds, WINDOW), self._stop.is_set)
+                found = self.catch_up(mailbox)
+                vain = vain + 1 if told and not found else 0
+                if vain > VAIN_NEWS:  # else a server that tells of mail and has none would be asked without a pause
+                    self._stop.wait(min(window, 2.0 ** min(vain - VAIN_NEWS, 10)))
+                told = mailbox.wait(window, self._stop.is_set)
+                if not told and not self._stop.is_set():
+                    mailbox.reopen()
+                    if self._unmoved:
+                        self._redo_moves(mailbox)
 
     @contextmanager
     def _opened(self) -> Iterator[Mailbox]:
@@ -129,8 +141,8 @@ class Receiver:
 
     # -- one fetch -------------------------------------------------------------------------------------------------
 
-    def catch_up(self, mailbox: Mailbox) -> None:
-        """Keeps everything above the cursor, in batches that each move the cursor."""
+    def catch_up(self, mailbox: Mailbox) -> bool:
+        """Keeps everything above the cursor, in batches that each move the cursor; True when there was something."""
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
         for envelopes in self._fetcher.batches(mailbox, uids):
@@ -138,8 +150,9 @@ class Receiver:
             mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
             self._keep(cursor, mails, envelopes[-1].uid)
             self._move(mailbox, [mail.uid for mail in mails])
-        self._well(cursor, uids[-1] if uids else cursor.last_uid)
+        self._well(cursor)
         self.on_fetch()
+        return bool(uids)
 
     def _aligned(self, mailbox: Mailbox) -> tuple[Cursor, datetime]:
         """The cursor in the numbering the server uses now, and the instant our reading begins."""
@@ -201,12 +214,13 @@ class Receiver:
         if self.books.do_now(keep):
             self.on_mail()
 
-    def _well(self, cursor: Cursor, last_uid: int) -> None:
-        """A fetch that succeeded, whether or not it found mail."""
+    def _well(self, cursor: Cursor) -> None:
+        """A fetch that succeeded, whether or not it found mail. The cursor stays at the last mail that was seen: what a
+        server names and never shows may be a slip of its."""
 
         def well(store: Store) -> None:
             with store.transaction():
-                store.store_mail(self.reading.folder, cursor, [], last_uid, self.clock())
+                store.store_mail(self.reading.folder, cursor, [], cursor.last_uid, self.clock())
                 self.standing.well(store, self.clock())
 
         self.books.do_now(well)
@@ -235,6 +249,7 @@ class Receiver:
                 raise
             problem = str(trouble)
             log.warning("%s", problem)
+        self._unmoved = bool(problem)
 
         def note(store: Store) -> None:
             if (store.fact(MOVE_PROBLEM) or "") != problem:
