@@ -154,8 +154,10 @@ class Mailbox:
     def bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
         """Whole mails, in one command and without marking them as read; one removed meanwhile is absent."""
         answers = self._fetch(uids, ["BODY.PEEK[]"])
-        # Without BODY[] an answer is a mere flag change that happened to come along, not an empty mail.
-        return {uid: _bytes(answer[b"BODY[]"]) for uid, answer in answers.items() if b"BODY[]" in answer}
+        # Without BODY[] an answer is a mere flag change that happened to come along, and NIL is what Dovecot says of a
+        # mail that was removed: neither is an empty mail.
+        parts = {uid: answer.get(b"BODY[]") for uid, answer in answers.items()}
+        return {uid: _bytes(part) for uid, part in parts.items() if part is not None}
 
     def withheld(self, uids: Collection[int]) -> list[int]:
         """Those of a few mails that were not handed out whose UIDs the server still names: the others were removed."""
@@ -188,7 +190,8 @@ class Mailbox:
 
     def _slice(self, uid: int, start: int, length: int) -> bytes:
         answer = self._fetch([uid], [f"BODY.PEEK[]<{start}.{length}>"]).get(uid, {})
-        if (part := b"BODY[]<%d>" % start) in answer:
+        part = b"BODY[]<%d>" % start
+        if part in answer and (answer[part] is not None or self.withheld([uid])):  # NIL: removed, or beyond its end
             return _bytes(answer[part])[:length]
         if b"BODY[]" in answer:  # a server that knows no partial fetch
             return _bytes(answer[b"BODY[]"])[start : start + length]

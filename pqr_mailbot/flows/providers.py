@@ -10,7 +10,7 @@ import hmac
 import logging
 import random
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pqr_mailbot.adapters.connection import Trouble
@@ -38,11 +38,11 @@ class Standing:
             return provider.next_attempt_at if provider.refused == self.mark else None
         return None if in_haste else provider.next_attempt_at
 
-    def failed(self, store: Store, trouble: Trouble, now: datetime) -> None:
-        """Inside the caller's transaction."""
+    def failed(self, store: Store, trouble: Trouble, now: datetime, at_least: timedelta = timedelta()) -> None:
+        """Inside the caller's transaction. `at_least`: how long we wait, however well it went before."""
         refused = trouble.kind == "login"
         chance = random.random()  # noqa: S311  # jitter, not a secret
-        delay = provider_delay(store.provider(self.name).failures + 1, refused, chance)
+        delay = max(at_least, provider_delay(store.provider(self.name).failures + 1, refused, chance))
         store.provider_failed(self.name, str(trouble), now + delay, self.mark if refused else "", now)
         log.warning("%s: %s; next attempt in %d s", self.name, trouble, delay.total_seconds())
 

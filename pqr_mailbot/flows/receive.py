@@ -9,6 +9,7 @@ and loses nothing.
 from __future__ import annotations
 
 import logging
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from zoneinfo import ZoneInfo
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
+from pqr_mailbot.domain.backoff import provider_delay
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.fetching import Fetcher, next_uid
 from pqr_mailbot.flows.providers import Standing
@@ -28,6 +30,7 @@ from pqr_mailbot.flows.providers import Standing
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
+BRIEF = timedelta(minutes=2)  # a session that breaks within it
 VAIN_NEWS = 3  # times in a row that a server may tell of mail that is not there before we listen less often
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
@@ -61,6 +64,7 @@ class Receiver:
     on_fetch: Callable[[], None] = lambda: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
+    _brief: int = 0  # sessions in a row that soon broke
     _unmoved: bool = False  # mail that is kept lies in the folder still: it could not be moved
     _fetcher: Fetcher = field(init=False)
 
@@ -89,7 +93,14 @@ class Receiver:
             self._session()
         except Trouble as trouble:
             if not self._stop.is_set():
-                self._failed(trouble)
+                self._failed(trouble, self._pause(self.clock() - now))
+
+    def _pause(self, lasted: timedelta) -> timedelta:
+        """How long to wait at least after a session that broke: a server that lets us in, and hangs up as soon as we
+        listen, is looked into as often as one without IDLE, not every two seconds."""
+        self._brief = self._brief + 1 if lasted < BRIEF else 1
+        poll = timedelta(seconds=self.reading.poll_seconds)
+        return min(poll, provider_delay(self._brief, False, random.random()))  # noqa: S311  # jitter, not a secret
 
     def once(self) -> None:
         """One whole fetch. Raises Trouble after remembering it."""
@@ -132,10 +143,10 @@ class Receiver:
             self._mailbox = None
             mailbox.close()
 
-    def _failed(self, trouble: Trouble) -> None:
+    def _failed(self, trouble: Trouble, at_least: timedelta = timedelta()) -> None:
         def note(store: Store) -> None:
             with store.transaction():
-                self.standing.failed(store, trouble, self.clock())
+                self.standing.failed(store, trouble, self.clock(), at_least)
 
         self.books.do_now(note)
 
