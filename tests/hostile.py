@@ -17,13 +17,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
+from imaplib import IMAP4
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import Bench, eml
 from imapclient import IMAPClient
 from office import BOGOTA, NOW
-from servers import LOOPBACK, OFFICE, Dovecot, SmtpServer
+from servers import LOOPBACK, OFFICE, Dovecot, SmtpServer, wait_until
 
 from pqr_mailbot.adapters import imap_mailbox, imap_session
 from pqr_mailbot.adapters.connection import Endpoint, Trouble
@@ -552,8 +553,15 @@ class Desk:
         self.written += 1
         message_id = f"<m{self.written}@correo.test>"
         raw = eml(f"c{self.written}@correo.test", f"Asunto {self.written}", f"texto {self.written}", message_id)
-        self.colleague.append(folder, raw, msg_time=self.clock.now)
+        wait_until(lambda: self._appended(folder, raw), what="APPEND")
         return message_id
+
+    def _appended(self, folder: str, raw: bytes) -> bool:
+        try:
+            self.colleague.append(folder, raw, msg_time=self.clock.now)
+        except IMAP4.error:  # a folder that is just being made anew
+            return False
+        return True
 
     def kept(self) -> list[str]:
         """Of each mail that is kept its text's first line."""
@@ -594,8 +602,8 @@ class Desk:
 
 
 def every(positions: int, faults: dict[str, Fault], step: int, first: int) -> list[tuple[int, str]]:
-    """Every `step`-th of all moments and faults, from the `first` on: campaigns of one step and of each `first` below it
-    do all of them between them. A prime step reaches many of both."""
+    """Every `step`-th of all moments and faults, from the `first` on: campaigns of one step, one for each `first` below
+    it, do all of them between them. A prime step reaches many of both."""
     return [(at, name) for at in range(positions) for name in faults][first::step]
 
 

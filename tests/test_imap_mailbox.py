@@ -192,7 +192,7 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
 BROKEN: list[tuple[str, list[Step], str]] = [
     ("closed", [DROP], "closed by the server"),
     ("reset", [RESET], ""),
-    ("BYE", [b"* BYE server going down\r\n", DROP], ""),
+    ("BYE", [b"* BYE server going down\r\n", DROP], "the server said goodbye: server going down"),
     ("half a line", [b"* SEAR", DROP], ""),
     ("two results", [b"* SEARCH 1 x 2\r\n* SEARCH y\r\n" + OK], "understood"),
     ("refused", [b"TAG NO [SERVERBUG] internal error\r\n"], "refused SEARCH: [SERVERBUG]"),
@@ -220,6 +220,15 @@ def test_every_break_is_trouble_and_the_end(
         mailbox.close()
         mailbox.close()
         assert "LOGOUT" not in server.heard
+
+
+def test_a_folder_that_becomes_read_only_ends_the_conversation() -> None:
+    with ScriptedImap({"NOOP": [b"* OK [READ-ONLY] from now on\r\n" + OK]}) as server:
+        mailbox = server.open()
+        mailbox.refresh()
+        with pytest.raises(Trouble, match="the folder became read-only"):
+            mailbox.refresh()
+        mailbox.close()
 
 
 def test_abort_ends_what_waits_for_the_server() -> None:

@@ -493,15 +493,26 @@ def _reason(error: BaseException) -> str:
             return f"the server refused SEARCH: {one_line(_unwrapped(text.splitlines()[0]))}"
         if match := _REFUSAL.match(text):
             return f"the server refused {match[1].upper()}: {one_line(_unwrapped(match[2]))}"
-        if ENDLESS in text:
-            return ENDLESS
-        if isinstance(error, imaplib.IMAP4.abort) and ("EOF" in text or "socket error" in text):
-            return "closed by the server"
+        if isinstance(error, imaplib.IMAP4.abort) and (why := _why_aborted(error, text)):
+            return why
         if "BYE" in text:
             return one_line(_unwrapped(text))
         if text.startswith("Server does not support"):
             return one_line(text)
     return f"an answer that cannot be understood ({type(error).__name__})"
+
+
+def _why_aborted(error: imaplib.IMAP4.abort, text: str) -> str | None:
+    """What the library gives up for; None when it quotes what it could not read."""
+    if ENDLESS in text:
+        return ENDLESS
+    if "EOF" in text or "socket error" in text:
+        return "closed by the server"
+    if isinstance(error, imaplib.IMAP4.readonly):
+        return "the folder became read-only"
+    if "unexpected" in text:
+        return None
+    return f"the server said goodbye: {one_line(text.rpartition(' => ')[2])}"  # what is left are the words of its BYE
 
 
 def _unwrapped(text: str) -> str:
