@@ -85,7 +85,6 @@ class Fetcher:
     ) -> Iterator[RawMail | None]:
         small = [e.uid for e in envelopes if e.size <= AT_ONCE]
         bodies = mailbox.bodies(small) if small else {}
-        bodies |= {e.uid: b"" for e in envelopes if e.size == 0 and e.uid not in bodies}
         if withheld := mailbox.withheld(set(small) - bodies.keys()):
             raise mailbox.withholds(withheld)
         for envelope in envelopes:
