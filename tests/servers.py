@@ -334,6 +334,15 @@ class Dovecot:
         (self.home / "users.new").write_text("".join(lines))
         (self.home / "users.new").chmod(0o644)
         (self.home / "users.new").rename(self.home / "users")
+        if self.running:  # it looks for changes once a second
+            wait_until(lambda: self._knows(address), what=f"a login for {address}")
+
+    def _knows(self, address: str) -> bool:
+        try:
+            with self.client(address):
+                return True
+        except IMAP4.error:
+            return False
 
     def deliver(self, mail: bytes, address: str, sender: str = "") -> None:
         """Puts a mail into the INBOX of `address` by LMTP, as a mail server does: with Return-Path, Delivered-To and

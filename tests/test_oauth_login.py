@@ -18,9 +18,9 @@ import servers
 from bench import eml
 from conftest import missing
 from desk_process import DeskProcess
+from hostile import OK, ScriptedImap
 from servers import OFFICE, Authority, Dovecot, SmtpServer, wait_until
 from test_check import MINIMAL
-from test_imap_mailbox import OK, ScriptedImap
 from test_oauth import REFRESH
 from test_smtp_mailer import CLARA, LETTER, ScriptedSmtp
 from test_token_source import Desk

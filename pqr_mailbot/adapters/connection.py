@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-TroubleKind = Literal["unreachable", "certificate", "tls", "login", "login-later", "folder", "dropped"]
+TroubleKind = Literal["unreachable", "certificate", "tls", "login", "login-later", "folder", "withheld", "dropped"]
 
 # Controls, and what turns the reading direction round: a server's words end in logs, letters and on terminals.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]+")
@@ -22,7 +22,8 @@ class Trouble(ConnectionError):  # a noun of the house, and mostly weather
 
     kind: `unreachable` no conversation began · `certificate` not one to trust · `tls` no encryption to be had ·
     `login` our name or password is wrong · `login-later` not now: limits, quotas, a server in difficulties ·
-    `folder` not there or not to be changed · `dropped` the conversation broke off.
+    `folder` not there or not to be changed · `withheld` mail that is named and not handed out · `dropped` the
+    conversation broke off.
     """
 
     def __init__(self, kind: TroubleKind, message: str) -> None:

@@ -13,13 +13,13 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from imapclient import DELETED, IMAPClient, SocketTimeout
+from imapclient import DELETED, SocketTimeout
 from imapclient.exceptions import InvalidCriteriaError, LoginError
 
 from pqr_mailbot.adapters.connection import (
@@ -32,16 +32,21 @@ from pqr_mailbot.adapters.connection import (
     tls_context,
     xoauth2,
 )
+from pqr_mailbot.adapters.imap_session import ENDLESS, Client
 
 SLICE = 2**20  # bytes of a large mail asked for at once
 CONNECT_SECONDS = 15.0
 READ_SECONDS = 60.0
 _FAREWELL_SECONDS = 2.0  # for the last words of a conversation that we end
 _TICK = 0.5  # seconds between two looks at `stop`
+_CHATTER = 5  # times that a server may talk of something else than mail in one waiting before we listen less often
 _MOVED_AT_ONCE = 200  # servers limit the length of a command line
+_LARGEST = 2**63 - 1  # bytes of a mail (RFC 9051 section 9)
 
-# What a drop, a refusal or nonsense from the server comes out as, TLS errors and time-outs (OSError) included.
-_LOST = (OSError, imaplib.IMAP4.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+# What a drop, a refusal or nonsense from the server comes out as: TLS errors and time-outs are OSErrors, too many
+# brackets within each other a RuntimeError.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+_LOST = (OSError, imaplib.IMAP4.error, *_NONSENSE)
 _LATER_CODES = {"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "OVERQUOTA"}
 _LATER_WORDS = re.compile(r"too many|try again|temporar|simultaneous|but not connected|\blater\b", re.IGNORECASE)
 _REFUSAL = re.compile(r"(\w+)(?: failed: | command error: (?:BAD )?)(.*)", re.DOTALL)
@@ -55,9 +60,6 @@ _JUNK_NAMES = {
     "correo no deseado", "correo electrónico no deseado", "no deseado", "no deseados", "correo basura",
 }  # fmt: skip
 _NO_PLACE_OF_THEIR_OWN = {b"\\all", b"\\flagged", b"\\important", b"\\drafts"}  # other folders' mails, or no mails
-
-# A SEARCH answer is one line; the standard library's limit of 1 MB breaks off at some 140,000 mails.
-imaplib._MAXLINE = 32 * 2**20  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Mailbox:
         self._endpoint = endpoint
         self._client = client
         self._idle = idle
-        self._readonly = False
+        self._readonly = self._asked_readonly = False
         self._lost = False
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
@@ -131,12 +133,12 @@ class Mailbox:
         with self._weather():
             self._told_of_mail()  # this search sees all that was told before it
             # `n:*` names the last mail even when its UID is below n (RFC 3501 section 6.4.8).
-            return sorted(uid for uid in self._client.search(["UID", f"{last + 1}:*"]) if uid > last)
+            return sorted(_number(uid) for uid in self._client.search(["UID", f"{last + 1}:*"]) if uid > last)
 
     def uids_since(self, day: date) -> list[int]:
         """The UIDs of mail received on `day` or later, ascending; the server judges days without regard to zones."""
         with self._weather():
-            return sorted(self._client.search(["SINCE", day]))
+            return sorted(map(_number, self._client.search(["SINCE", day])))
 
     def present(self, upto: int) -> list[int]:
         """The UIDs up to and including `upto` of mail that is still here and not marked as deleted, ascending."""
@@ -159,17 +161,32 @@ class Mailbox:
     def headers_of(self, uids: Sequence[int]) -> list[Envelope]:
         """Size and date of each mail that is still there, in the order asked for."""
         answers = self._fetch(uids, ["RFC822.SIZE", "INTERNALDATE"])
-        return [
-            Envelope(uid, int(answer[b"RFC822.SIZE"]), _utc(answer.get(b"INTERNALDATE")))
-            for uid, answer in answers.items()
-            if b"RFC822.SIZE" in answer
-        ]
+        with self._weather():
+            return [
+                Envelope(uid, _number(answer[b"RFC822.SIZE"], 0, _LARGEST), _utc(answer.get(b"INTERNALDATE")))
+                for uid, answer in answers.items()
+                if b"RFC822.SIZE" in answer
+            ]
 
     def bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
         """Whole mails, in one command and without marking them as read; one removed meanwhile is absent."""
         answers = self._fetch(uids, ["BODY.PEEK[]"])
-        # Without BODY[] an answer is a mere flag change that happened to come along, not an empty mail.
-        return {uid: _bytes(answer[b"BODY[]"]) for uid, answer in answers.items() if b"BODY[]" in answer}
+        # Without BODY[] an answer is a mere flag change that happened to come along, and NIL is what Dovecot says of a
+        # mail that was removed: neither is an empty mail.
+        parts = {uid: answer.get(b"BODY[]") for uid, answer in answers.items()}
+        return {uid: _bytes(part) for uid, part in parts.items() if part is not None}
+
+    def withheld(self, uids: Collection[int]) -> list[int]:
+        """Those of a few mails that were not handed out whose UIDs the server still names: the others were removed."""
+        if not uids:
+            return []
+        with self._weather():
+            named = self._client.search(["UID", ",".join(map(str, sorted(uids)))])
+            return sorted(set(uids).intersection(named))
+
+    def withholds(self, uids: Collection[int]) -> Trouble:
+        """What to say of that. The link itself is as good as before."""
+        return self._endpoint.trouble("withheld", f"the server names {len(uids)} mails that it does not hand out")
 
     def head(self, uid: int, length: int) -> bytes:
         """The first `length` bytes of a mail. Raises Trouble when it is gone."""
@@ -190,7 +207,8 @@ class Mailbox:
 
     def _slice(self, uid: int, start: int, length: int) -> bytes:
         answer = self._fetch([uid], [f"BODY.PEEK[]<{start}.{length}>"]).get(uid, {})
-        if (part := b"BODY[]<%d>" % start) in answer:
+        part = b"BODY[]<%d>" % start
+        if part in answer and (answer[part] is not None or self.withheld([uid])):  # NIL: removed, or beyond its end
             return _bytes(answer[part])[:length]
         if b"BODY[]" in answer:  # a server that knows no partial fetch
             return _bytes(answer[b"BODY[]"])[start : start + length]
@@ -201,28 +219,38 @@ class Mailbox:
         if not uids:
             return {}
         with self._weather():
-            # Told earlier, by sequence number: the library would take it for part of the answer.
-            self._client._imap.untagged_responses.pop("FETCH", None)
             answers: dict[int, dict[bytes, Any]] = self._client.fetch(list(uids), items)
             return answers
+
+    def reopen(self) -> None:
+        """Opens the folder of this name anew: a server goes on showing one that was renamed, or made anew, as it was.
+
+        Raises Trouble; of kind "folder" when it is gone, after which there is none open.
+        """
+        with self._weather():
+            self._select(self.folder, self._asked_readonly)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> bool:
-        """Until something may have changed (True); False when the time is over, `stop()` is true, or somebody called
+        """Until the server tells of mail (True); False when the time is over, `stop()` is true, or somebody called
         `wake`. Search again afterwards in any case.
 
         At most 60 seconds a call are sensible: IDLE notices a half-open link only when it is ended. Without IDLE it
-        waits for the whole time, asks the server, and says True. Raises Trouble.
+        waits for the whole time, then asks the server. Raises Trouble.
         """
         with self._weather():
             if self._told_of_mail():  # it came along with an answer after the last search, and IDLE will not repeat it
                 return True
-            end = time.monotonic() + seconds
+            end, chatter = time.monotonic() + seconds, 0
             while self._idle and not stop() and (left := end - time.monotonic()) > 0:
+                if chatter > _CHATTER and not self._doze(min(left, _TICK * (chatter - _CHATTER)), stop, None):
+                    return False
                 if not self._start_idle():
                     break
-                woken = not self._buffered() and not self._doze(left, stop, self._client.socket())
+                chatter += 1
+                told = self._client._imap.heard()  # in one packet with the "+", where no poll would see it
+                woken = not told and not self._doze(left, stop, self._client.socket())
                 if woken:  # we are leaving: no time for a server that has gone silent
                     self._client.socket().settimeout(min(_FAREWELL_SECONDS, READ_SECONDS))
                 self._end_idle()
@@ -235,7 +263,7 @@ class Mailbox:
             if not self._doze(end - time.monotonic(), stop, None):
                 return False
             self._client.noop()
-            return True
+            return self._told_of_mail()
 
     def wake(self) -> None:
         """From any thread: `wait` returns at once. Harmless at any other time."""
@@ -264,19 +292,6 @@ class Mailbox:
                 pass
         return True
 
-    def _buffered(self) -> bool:
-        """Whether lines that came in one packet with the "+" are already here, where no poll would see them."""
-        link, session = self._client.socket(), self._client._imap
-        if hasattr(session, "_readbuf"):  # Python 3.14 reads the socket by itself
-            return bool(session._readbuf) or bool(isinstance(link, ssl.SSLSocket) and link.pending())
-        link.setblocking(False)
-        try:
-            return bool(session.file.peek(1))
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return False
-        finally:
-            link.settimeout(READ_SECONDS)
-
     def _doze(self, seconds: float, stop: Callable[[], bool], link: socket.socket | None) -> bool:
         """True when the link has something to read or the time is over; False when somebody wants us out."""
         poll = select.poll()
@@ -303,13 +318,8 @@ class Mailbox:
         self._client.socket().settimeout(READ_SECONDS)
 
     def _told_of_mail(self) -> bool:
-        """Whether the server has announced mail (EXISTS) since this was last asked. Forgets all it told unasked, which
-        the library would collect for ever."""
-        told = self._client._imap.untagged_responses
-        news = "EXISTS" in told
-        for name in ("EXISTS", "RECENT", "EXPUNGE", "FETCH"):
-            told.pop(name, None)
-        return news
+        """Whether the server has announced mail (EXISTS) since this was last asked."""
+        return self._client._imap.untagged_responses.pop("EXISTS", None) is not None
 
     # -- changing the folder ---------------------------------------------------------------------------------------
 
@@ -449,6 +459,7 @@ class Mailbox:
             client.login(_quoted(username), password)
 
     def _select(self, folder: str, readonly: bool) -> None:
+        asked = readonly
         try:
             try:
                 answer = self._client.select_folder(folder, readonly=readonly)
@@ -471,14 +482,15 @@ class Mailbox:
             ) from error
         if not answer.get(b"UIDVALIDITY"):
             raise self._endpoint.trouble("folder", f'folder "{folder}" has no UIDVALIDITY: no mail in it can be named')
-        self._readonly, self.folder = readonly, folder
-        self.uidvalidity, self.uidnext = int(answer[b"UIDVALIDITY"]), answer.get(b"UIDNEXT") or None
+        self._readonly, self._asked_readonly, self.folder = readonly, asked, folder
+        self.uidvalidity, uidnext = _number(answer[b"UIDVALIDITY"]), answer.get(b"UIDNEXT")
+        self.uidnext = _number(uidnext) if uidnext else None
 
 
 def _connected(endpoint: Endpoint) -> Any:
     context = tls_context(endpoint) if endpoint.tls == "implicit" else None
     try:
-        client = IMAPClient(
+        client = Client(
             endpoint.host,
             port=endpoint.port,
             ssl=context is not None,
@@ -523,13 +535,26 @@ def _reason(error: BaseException) -> str:
             return f"the server refused SEARCH: {one_line(_unwrapped(text.splitlines()[0]))}"
         if match := _REFUSAL.match(text):
             return f"the server refused {match[1].upper()}: {one_line(_unwrapped(match[2]))}"
-        if isinstance(error, imaplib.IMAP4.abort) and ("EOF" in text or "socket error" in text):
-            return "closed by the server"
+        if isinstance(error, imaplib.IMAP4.abort) and (why := _why_aborted(error, text)):
+            return why
         if "BYE" in text:
             return one_line(_unwrapped(text))
         if text.startswith("Server does not support"):
             return one_line(text)
     return f"an answer that cannot be understood ({type(error).__name__})"
+
+
+def _why_aborted(error: imaplib.IMAP4.abort, text: str) -> str | None:
+    """What the library gives up for; None when it quotes what it could not read."""
+    if ENDLESS in text:
+        return ENDLESS
+    if "EOF" in text or "socket error" in text:
+        return "closed by the server"
+    if isinstance(error, imaplib.IMAP4.readonly):
+        return "the folder became read-only"
+    if "unexpected" in text:
+        return None
+    return f"the server said goodbye: {one_line(text.rpartition(' => ')[2])}"  # what is left are the words of its BYE
 
 
 def _unwrapped(text: str) -> str:
@@ -546,6 +571,13 @@ def _unwrapped(text: str) -> str:
 def _code(words: str) -> str:
     """The response code (RFC 5530) that a server's words begin with, in capitals; "" for none."""
     return match[1].upper() if (match := re.match(r"\[([A-Za-z-]+)", words)) else ""
+
+
+def _number(said: object, least: int = 1, most: int = 2**32 - 1) -> int:
+    """A number of the protocol (nz-number, RFC 3501 section 9). Raises ValueError for what is none."""
+    if not isinstance(said, int) or not least <= said <= most:
+        raise ValueError("not a number that can be")
+    return said
 
 
 def _utc(moment: datetime | None) -> datetime | None:

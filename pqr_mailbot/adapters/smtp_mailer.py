@@ -318,6 +318,13 @@ class _Link(aiosmtplib.SMTP):
         """One attempt with one method: each failure counts towards a lockout."""
         return super().supported_auth_methods[:1]
 
+    def close(self) -> None:
+        """At once. Over TLS the library would wait for the server to take leave as well, up to half a minute."""
+        transport = self.transport
+        super().close()
+        if transport is not None:
+            cast("asyncio.WriteTransport", transport).abort()
+
     async def introduce(self) -> None:
         """EHLO, or HELO to a server of old."""
         try:

@@ -39,7 +39,7 @@ class Standing:
         return None if in_haste else provider.next_attempt_at
 
     def failed(self, store: Store, trouble: Trouble, now: datetime, at_least: timedelta = timedelta()) -> None:
-        """Inside the caller's transaction. `at_least`: how long the provider asks us to wait."""
+        """Inside the caller's transaction. `at_least`: how long we wait, however well it went before."""
         refused = trouble.kind == "login"
         chance = random.random()  # noqa: S311  # jitter, not a secret
         delay = max(at_least, provider_delay(store.provider(self.name).failures + 1, refused, chance))

@@ -9,6 +9,7 @@ and loses nothing.
 from __future__ import annotations
 
 import logging
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from zoneinfo import ZoneInfo
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
+from pqr_mailbot.domain.backoff import provider_delay
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.fetching import Fetcher, next_uid
 from pqr_mailbot.flows.providers import Standing
@@ -28,6 +30,8 @@ from pqr_mailbot.flows.providers import Standing
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
+BRIEF = timedelta(minutes=2)  # a session that breaks within it
+VAIN_NEWS = 3  # times in a row that a server may tell of mail that is not there before we listen less often
 STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
@@ -62,6 +66,8 @@ class Receiver:
     login: Callable[[], int] = lambda: 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
+    _brief: int = 0  # sessions in a row that soon broke
+    _unmoved: bool = False  # mail that is kept lies in the folder still: it could not be moved
     _fetcher: Fetcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +95,14 @@ class Receiver:
             self._session()
         except Trouble as trouble:
             if not self._stop.is_set():
-                self._failed(trouble)
+                self._failed(trouble, self._pause(self.clock() - now))
+
+    def _pause(self, lasted: timedelta) -> timedelta:
+        """How long to wait at least after a session that broke: a server that lets us in, and hangs up as soon as we
+        listen, is looked into as often as one without IDLE, not every two seconds."""
+        self._brief = self._brief + 1 if lasted < BRIEF else 1
+        poll = timedelta(seconds=self.reading.poll_seconds)
+        return min(poll, provider_delay(self._brief, False, random.random()))  # noqa: S311  # jitter, not a secret
 
     def once(self) -> None:
         """One whole fetch. Raises Trouble after remembering it."""
@@ -107,11 +120,21 @@ class Receiver:
             self._mailbox.wake()
 
     def _session(self) -> None:
+        """Looks whenever the server tells of mail, at least once a window. After a window without news the folder is
+        opened anew: a server goes on showing a renamed one, which gets no mail any more."""
+        window, told, vain = min(self.reading.poll_seconds, WINDOW), False, 0
         with self._opened() as mailbox:
             login = self.login()
             while not self._stop.is_set() and self.login() == login:
-                self.catch_up(mailbox)
-                mailbox.wait(min(self.reading.poll_seconds, WINDOW), self._stop.is_set)
+                found = self.catch_up(mailbox)
+                vain = vain + 1 if told and not found else 0
+                if vain > VAIN_NEWS:  # else a server that tells of mail and has none would be asked without a pause
+                    self._stop.wait(min(window, 2.0 ** min(vain - VAIN_NEWS, 10)))
+                told = mailbox.wait(window, self._stop.is_set)
+                if not told and not self._stop.is_set():
+                    mailbox.reopen()
+                    if self._unmoved:
+                        self._redo_moves(mailbox)
 
     @contextmanager
     def _opened(self) -> Iterator[Mailbox]:
@@ -123,22 +146,23 @@ class Receiver:
             self._mailbox = None
             mailbox.close()
 
-    def _failed(self, trouble: Trouble) -> None:
+    def _failed(self, trouble: Trouble, at_least: timedelta = timedelta()) -> None:
         def note(store: Store) -> None:
             with store.transaction():
-                self.standing.failed(store, trouble, self.clock())
+                self.standing.failed(store, trouble, self.clock(), at_least)
 
         self.books.do_now(note)
 
     # -- one fetch -------------------------------------------------------------------------------------------------
 
-    def catch_up(self, mailbox: Mailbox) -> None:
-        """Keeps everything above the cursor, in batches that each move the cursor."""
+    def catch_up(self, mailbox: Mailbox) -> bool:
+        """Keeps everything above the cursor, in batches that each move the cursor; True when there was something."""
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
         self._take(mailbox, uids, cursor, start)
-        self._well(cursor, uids[-1] if uids else cursor.last_uid)
+        self._well(cursor)
         self.on_fetch()
+        return bool(uids)
 
     def fetch(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
         """Keeps these mails too, wherever the cursor stands: a server may show one late, below what was read."""
@@ -212,12 +236,13 @@ class Receiver:
         if self.books.do_now(keep):
             self.on_mail()
 
-    def _well(self, cursor: Cursor, last_uid: int) -> None:
-        """A fetch that succeeded, whether or not it found mail."""
+    def _well(self, cursor: Cursor) -> None:
+        """A fetch that succeeded, whether or not it found mail. The cursor stays at the last mail that was seen: what a
+        server names and never shows may be a slip of its."""
 
         def well(store: Store) -> None:
             with store.transaction():
-                store.store_mail(self.reading.folder, cursor, [], last_uid, self.clock())
+                store.store_mail(self.reading.folder, cursor, [], cursor.last_uid, self.clock())
                 self.standing.well(store, self.clock())
 
         self.books.do_now(well)
@@ -246,6 +271,7 @@ class Receiver:
                 raise
             problem = str(trouble)
             log.warning("%s", problem)
+        self._unmoved = bool(problem)
 
         def note(store: Store) -> None:
             if (store.fact(MOVE_PROBLEM) or "") != problem:

@@ -211,7 +211,11 @@ class Reconciliation:
         missed = [uid for uid in unkept if cursor.began_above < uid <= cursor.last_uid and uid in ours]
         if missed:
             log.warning("%d mails of %r were never fetched: they are now", len(missed), folder)
-            fetch(missed)
+            try:
+                fetch(missed)
+            except Trouble as trouble:
+                if trouble.kind != "withheld":  # what is left is told below
+                    raise
         left = set(self._unkept(mailbox, missed))
         old = self._received_before(mailbox, sorted(left), start)
         why = dict.fromkeys(new, AFTER) | dict.fromkeys(missed, FETCHED) | dict.fromkeys(left, WITHHELD)
