@@ -47,6 +47,7 @@ class DeskProcess:
     imap: dict[str, Any] = field(default_factory=dict)
     smtp: dict[str, Any] = field(default_factory=dict)
     more: str = ""
+    hours: str = "00:00-00:01"  # whatever the hour of the test, no letter comes that may wait, such as a digest
     environ: dict[str, str] = field(default_factory=dict)  # laid over that of the tests
     ahead: float = 0.0  # seconds
     process: Child | None = None
@@ -63,7 +64,8 @@ class DeskProcess:
                    "username": OFFICE, "password": "file:imap", "poll_seconds": 2, **self.imap}  # fmt: skip
         relay = {"host": "localhost", "port": self.smtp_server.port, "tls": "starttls", "ca_file": ca_file,
                  "username": OFFICE, "password": "file:smtp", **self.smtp}  # fmt: skip
-        tables = {"imap": mailbox, "smtp": relay, "store": {"path": str(self.store)}}
+        tables = {"imap": mailbox, "smtp": relay, "store": {"path": str(self.store)},
+                  "calendar": {"office_hours": self.hours}}  # fmt: skip
         text = OFFICE_TABLES + self.more
         for name, keys in tables.items():
             text += f"\n[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())

@@ -42,6 +42,9 @@ class Child:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
 
 class Nursery:
     """The process that has imported the program, and what is known of those it started. Not for several threads."""

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, default
@@ -209,8 +208,6 @@ def test_held_and_sent_after_all_and_proved_by_a_word(desk: DeskProcess) -> None
 
 def test_a_machines_mail_opened_by_order(desk: DeskProcess) -> None:
     ana, clara, diego = people(desk)
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    desk.time_is(tomorrow.replace(hour=8))  # at night in Bogotá: in office hours a digest would tell of it too
     with desk.running():
         diego.writes("Molienda", "¿Qué molienda sirve para una greca?", Precedence="bulk")
         clara.writes("Café vencido", CLAIM)

@@ -238,7 +238,7 @@ class Story:
         self.folder = "Entrada" if variant.moved else "INBOX"
         self.desk = DeskProcess(
             directory, site.dovecot, self.server, imap={"start_from": "2026-05-01", "folder": self.folder},
-            environ={STEPS: str(directory / "steps")},
+            hours="08:00-17:00", environ={STEPS: str(directory / "steps")},
         )  # fmt: skip
         self._answered: set[str] = set()  # letters, each known by the token it carries,
         self._seen = 0  # and how many copies were looked at

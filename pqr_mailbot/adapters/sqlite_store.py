@@ -14,18 +14,19 @@ import re
 import secrets
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zstandard
 from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
+from pqr_mailbot.domain.alarms import ALARM, Alarm
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
@@ -70,6 +71,7 @@ class Inbound:
     attempts: int
     suspect_before: datetime | None
     from_sent: bool = False  # found in the Sent folder: somebody wrote it here
+    doubtful: bool = False  # it came in a time that a restored backup knows nothing of: it may have been handled then
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Cursor:
     last_fetch_at: datetime
     renumbered_after: datetime | None = None
     renumbered_below: int = 0
+    began_above: int = 0  # what lies at or below this UID was never to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class FinishedLetter:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """How it stands with the IMAP or SMTP server."""
+    """How it stands with the IMAP or SMTP server, or the token endpoint."""
 
     failures: int
     next_attempt_at: datetime | None
@@ -260,15 +263,15 @@ class Store:
             return None
         return Cursor(
             row["uidvalidity"], row["last_uid"], instant(row["last_fetch_at"]), _maybe(row["renumbered_after"]),
-            row["renumbered_below"],
+            row["renumbered_below"], row["began_above"],
         )  # fmt: skip
 
     def begin_mailbox(self, mailbox: str, uidvalidity: int, last_uid: int, now: datetime) -> None:
         """The first time, or anew: reading goes on above `last_uid`."""
         self._run(
-            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at) VALUES (?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid,
-            last_fetch_at = excluded.last_fetch_at""",
+            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at, began_above)
+            VALUES (?1, ?2, ?3, ?4, ?3) ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity,
+            last_uid = excluded.last_uid, last_fetch_at = excluded.last_fetch_at, began_above = excluded.began_above""",
             mailbox, uidvalidity, last_uid, stamp(now),
         )  # fmt: skip
 
@@ -276,7 +279,7 @@ class Store:
         """The server renumbered the mailbox: everything is read anew, what lies below `uidnext` with suspicion."""
         self._run(
             """UPDATE mailbox_cursor SET renumbered_after = last_fetch_at, renumbered_below = ?, uidvalidity = ?,
-            last_uid = 0, last_fetch_at = ? WHERE mailbox = ?""",
+            last_uid = 0, began_above = 0, last_fetch_at = ? WHERE mailbox = ?""",
             uidnext, uidvalidity, stamp(now), mailbox,
         )  # fmt: skip
 
@@ -366,6 +369,36 @@ class Store:
             name, stamp(now), stamp(next_attempt_at), refused, problem,
         )  # fmt: skip
 
+    def providers_freed(self, name: str) -> None:
+        """This provider is well again: those that failed only because it did may be tried at once."""
+        self._run(
+            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ? AND problem IN
+            (SELECT problem FROM provider WHERE name = ?)""",
+            name, name,
+        )  # fmt: skip
+
+    def provider_forgotten(self, name: str) -> None:
+        self._run("DELETE FROM provider WHERE name = ?", name)
+
+    # -- OAuth2 ----------------------------------------------------------------------------------------------------
+
+    def refresh_token(self, mark: str) -> str:
+        """The one that has taken the place of the configured one with this mark; "" when none has."""
+        row = self._first("SELECT refresh_token FROM oauth_token WHERE mark = ?", mark)
+        return row["refresh_token"] if row else ""
+
+    def keep_token(self, mark: str, refresh_token: str, refreshed_at: datetime, expires_at: datetime) -> None:
+        """The refresh token to use from now on, "" for the configured one, and what is known of the access token."""
+        self._run(
+            """INSERT INTO oauth_token (id, mark, refresh_token, refreshed_at, expires_at) VALUES (1, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET mark = excluded.mark, refresh_token = excluded.refresh_token,
+            refreshed_at = excluded.refreshed_at, expires_at = excluded.expires_at""",
+            mark, refresh_token, stamp(refreshed_at), stamp(expires_at),
+        )  # fmt: skip
+
+    def forget_token(self) -> None:
+        self._run("DELETE FROM oauth_token")
+
     # -- inbound mail ----------------------------------------------------------------------------------------------
 
     def last_inbound_id(self) -> int:
@@ -379,6 +412,7 @@ class Store:
         return Inbound(
             row["id"], instant(row["received_at"]), self.raw_of(row["raw"]), bool(row["complete"]),
             bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]), row["folder"] == "sent",
+            bool(row["doubtful"]),
         )  # fmt: skip
 
     def raw_of(self, blob: bytes) -> bytes:
@@ -654,7 +688,8 @@ class Store:
         assert match
         year, number = int(match[1]), int(match[2])
         self._run(
-            "INSERT INTO reference_counter (year, last) VALUES (?, ?) ON CONFLICT DO UPDATE SET last = excluded.last",
+            "INSERT INTO reference_counter (year, last) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
             year,
             number,
         )
@@ -869,8 +904,8 @@ class Store:
         salt = secrets.token_bytes(16)
         row: dict[str, Any] = {
             "id": row_id, "reference": note.reference, "at": stamp(now), "actor": note.actor, "event": note.event,
-            "detail": note.detail, "salt": salt, "actor_commitment": _commitment(salt, note.actor),
-            "detail_commitment": _commitment(salt, note.detail), "previous_hash": previous,
+            "detail": note.detail, "salt": salt, "actor_commitment": commitment(salt, note.actor),
+            "detail_commitment": commitment(salt, note.detail), "previous_hash": previous,
         }  # fmt: skip
         self._insert("ticket_event", **row, hash=event_hash(row))
 
@@ -906,15 +941,17 @@ class Store:
             reply,
             letter.id,
         )
-        given = id_given(reply)
-        if given and token_in(given) is None:  # most servers that name an id name ours
-            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, letter.id)
+        self._alias(id_given(reply), letter.id)
         if letter.letter in ACKNOWLEDGING:
             self._run(
                 """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
                 WHERE reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?)""",
                 stamp(now), letter.reference, letter.id,
             )  # fmt: skip
+
+    def _alias(self, given: str | None, outbox_id: int) -> None:
+        if given and token_in(given) is None:  # most servers that name an id name ours
+            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, outbox_id)
 
     def letter_back(self, letter: DueLetter, next_attempt_at: datetime, error: str, counts: bool = True) -> None:
         """Back into the queue. `counts` False: this attempt was not about the letter, it does not count against it."""
@@ -937,6 +974,17 @@ class Store:
             outbox_id,
         )
 
+    def letter_doubted(self, outbox_id: int, why: str) -> None:
+        """A letter that may have gone before it was written here: it is not sent by itself."""
+        self._run("UPDATE outbox SET state = 'uncertain', error = ? WHERE id = ? AND attempts = 0", why, outbox_id)
+
+    def letter_found(self, outbox_id: int, at: datetime, raw: bytes, given_id: str) -> None:
+        """A letter written here again lies in the Sent folder as it went. `given_id`: the Message-ID it has there."""
+        sql = "UPDATE outbox SET raw = ?, state = 'uncertain', attempts = 1 WHERE id = ?"
+        self._run(sql, raw, outbox_id)
+        self.letter_went(outbox_id, at)
+        self._alias(given_id, outbox_id)
+
     def letter_went(self, outbox_id: int, at: datetime) -> None:
         """It is known to have gone after all; an acknowledgement acknowledges."""
         sql = "UPDATE outbox SET state = 'sent', sent_at = ?, error = NULL WHERE id = ? AND state = 'uncertain'"
@@ -951,6 +999,54 @@ class Store:
     def next_letter_at(self) -> datetime | None:
         row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")
         return _maybe(row["at"])
+
+    # -- alarms and probes -----------------------------------------------------------------------------------------
+
+    def alarms(self) -> list[Alarm]:
+        """Those that are open."""
+        rows = self._all("SELECT * FROM alarm ORDER BY told_at, name")
+        times = ("began_at", "told_at", "well_since")
+        return [Alarm(**{**row, **{name: _maybe(row[name]) for name in times}}) for row in rows]
+
+    def set_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """These are open, and no others."""
+        self._run("DELETE FROM alarm")
+        for one in alarms:
+            self._insert(
+                "alarm",
+                name=one.name, text=one.text, said=one.said, began_at=stamp(one.began_at), told_at=stamp(one.told_at),
+                count=one.count, well_since=_stamped(one.well_since),
+            )  # fmt: skip
+
+    def supersede_alarms(self, still_open: Collection[str]) -> None:
+        """Letters about alarms that are over and that no server has taken: the all-clear says it all."""
+        self._run(
+            """UPDATE outbox SET state = 'dead', error = 'superseded' WHERE state = 'queued' AND id IN (
+                SELECT outbox_id FROM letter_reason WHERE rule = ?1)
+            AND NOT EXISTS (SELECT 1 FROM letter_reason WHERE outbox_id = outbox.id AND rule = ?1
+                AND cycle IN (SELECT value FROM json_each(?2)))""",
+            ALARM, json.dumps(list(still_open)),
+        )  # fmt: skip
+
+    def last_probe(self) -> tuple[datetime, bool] | None:
+        """When the latest probe was written, and whether it still waits to leave."""
+        row = self._first("""SELECT created_at, state FROM outbox WHERE id = (SELECT max(outbox_id) FROM heartbeat)""")
+        return (instant(row["created_at"]), row["state"] in ("queued", "sending")) if row else None
+
+    def note_probe(self, outbox_id: int) -> None:
+        self._insert("heartbeat", outbox_id=outbox_id)
+
+    def awaited_probe(self, tokens: Sequence[str]) -> int | None:
+        """The probe with one of these tokens that has not come back yet."""
+        row = self._first(
+            """SELECT outbox_id FROM heartbeat JOIN outbox ON outbox.id = outbox_id
+            WHERE token IN (SELECT value FROM json_each(?)) AND back_at IS NULL""",
+            json.dumps(list(tokens)),
+        )
+        return int(row["outbox_id"]) if row else None
+
+    def probe_back(self, outbox_id: int, now: datetime) -> None:
+        self._run("UPDATE heartbeat SET back_at = ? WHERE outbox_id = ?", stamp(now), outbox_id)
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -984,7 +1080,8 @@ def event_hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([row[name] for name in fields]).encode()).hexdigest()
 
 
-def _commitment(salt: bytes, value: str) -> str:
+def commitment(salt: bytes, value: str) -> str:
+    """What stands for a personal field in the chain: it says nothing once the salt is erased."""
     return hashlib.sha256(salt + value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -1036,8 +1133,27 @@ def _one_line(path: Path) -> Iterator[None]:
         raise StoreProblem(f"{path}: {error.strerror or error}") from error
 
 
+class DaemonLock:
+    """The lock of the one daemon. One byte in it, which a full disk lets us change, outlives a store that cannot be
+    opened: were people told that the store is in trouble?"""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def told(self) -> bool:
+        return os.pread(self._descriptor, 1, 0) == b"!"
+
+    def note(self, told: bool) -> bool:
+        """False: it cannot be noted."""
+        try:
+            return os.pwrite(self._descriptor, b"!" if told else b"-", 0) == 1
+        except OSError:
+            return False
+
+
 @contextmanager
-def only_daemon(path: Path) -> Iterator[IO[str]]:
+def only_daemon(path: Path) -> Iterator[DaemonLock]:
     """Held by the one daemon of a store; the second refuses to start. The system lets go of it whatever kills us."""
     with _one_line(path):
         lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
@@ -1046,4 +1162,4 @@ def only_daemon(path: Path) -> Iterator[IO[str]]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
-        yield lock
+        yield DaemonLock(lock.fileno())

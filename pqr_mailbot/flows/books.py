@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +18,7 @@ class Books:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         """Opens the store on the thread; raises what opening raises."""
+        self.trouble = ""  # why the store could not be used when it last could not, for whoever watches its health
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="books")
         try:
             self._store = self._thread.submit(open_store).result()
@@ -26,11 +28,18 @@ class Books:
 
     async def do(self, work: Callable[[Store], Result]) -> Result:
         """From the event loop."""
-        return await asyncio.wrap_future(self._thread.submit(work, self._store))
+        return await asyncio.wrap_future(self._thread.submit(self._done, work))
 
     def do_now(self, work: Callable[[Store], Result]) -> Result:
         """From any other thread; waits."""
-        return self._thread.submit(work, self._store).result()
+        return self._thread.submit(self._done, work).result()
+
+    def _done(self, work: Callable[[Store], Result]) -> Result:
+        try:
+            return work(self._store)
+        except sqlite3.OperationalError as error:
+            self.trouble = str(error)
+            raise
 
     def close(self) -> None:
         """Finishes what was asked, then closes the store."""

@@ -12,7 +12,7 @@ import logging
 import random
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -111,8 +111,12 @@ class SentWatch:
 
     def _catch_up(self) -> None:
         mailbox = self._opened()
+        self.fetch(mailbox, mailbox.uids_after(self._aligned(mailbox).last_uid))
+
+    def fetch(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """Keeps these mails of the folder that is open."""
         cursor = self._aligned(mailbox)
-        for envelopes in self._fetcher.batches(mailbox, mailbox.uids_after(cursor.last_uid)):
+        for envelopes in self._fetcher.batches(mailbox, uids):
             self._keep(mailbox.folder, cursor, self._fetcher.mails(mailbox, envelopes), envelopes[-1].uid)
 
     def _opened(self) -> Mailbox:
