@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import NoReturn
@@ -9,6 +10,15 @@ from typing import NoReturn
 import pytest
 import servers
 from servers import Authority, Dovecot, SmtpServer
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A command that runs in this process sets up the log for streams that end with its test."""
+    before = logging.root.handlers
+    logging.root.handlers = list(before)
+    yield
+    logging.root.handlers = before
 
 
 def missing(words: str) -> NoReturn:

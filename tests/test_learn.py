@@ -79,6 +79,12 @@ def test_an_empty_cell_says_nothing() -> None:
     assert [(voice.words, voice.type) for voice in voices] == [("plata", "reclamo")]
 
 
+def test_a_question_mark_speaks_as_itself_and_not_as_the_word_after_it() -> None:
+    tsv = HEADING + "?\t\t30\n"
+    _, voices = Weights.parse(tsv, shipped_concepts()).score("", "¿Cuándo llega? Mañana no estoy. ¿Y hoy?")
+    assert [(voice.words, voice.type) for voice in voices] == [("?", "reclamo")]
+
+
 def test_the_shipped_weights_can_be_used() -> None:
     Weights.parse(shipped("weights.tsv"), shipped_concepts()).prove()
 

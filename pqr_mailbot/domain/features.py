@@ -108,18 +108,18 @@ def _read_sentence(found: Features, text: list[str], asked: bool, where: tuple[s
 
 def _read_words(text: list[str], asked: bool, where: tuple[str, ...], start: int, into: dict[str, Place]) -> None:
     tokens = [*text, "?"] if asked else text
-    last = len(tokens) - 1
+    last, end = len(tokens) - 1, start + len(text)  # the mark itself has no place among the words
     for at, word in enumerate(tokens):
-        place = (start + at, start + at + 1)
+        place = (start + at, min(start + at + 1, end))
         for prefix in where:
             into.setdefault(prefix + word, place)
         if at < last:
-            place = (start + at, start + at + 2)
+            place = (start + at, min(start + at + 2, end))
             for prefix in where:
                 into.setdefault(f"{prefix}{word} {tokens[at + 1]}", place)
         for gap in (2, 3):
             if at + gap <= last:
-                into.setdefault(f"{word} … {tokens[at + gap]}", (start + at, start + at + gap + 1))
+                into.setdefault(f"{word} … {tokens[at + gap]}", (start + at, min(start + at + gap + 1, end)))
 
 
 def _read_shapes(text: list[str], asked: bool, start: int, into: dict[str, Place]) -> None:

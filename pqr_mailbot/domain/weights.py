@@ -95,7 +95,7 @@ class Weights:
     def _voices(self, heard: Mapping[tuple[Place, int], float], words: list[str]) -> list[Voice]:
         summed: dict[tuple[str, int], float] = defaultdict(float)
         for (place, number), weight in heard.items():
-            summed[" ".join(words[place[0] : place[1]]), number] += weight
+            summed[" ".join(words[place[0] : place[1]]) or "?", number] += weight
         voices = [Voice(text, self.types[number], weight) for (text, number), weight in summed.items() if weight > 0]
         return sorted(voices, key=lambda voice: (-voice.weight, voice.words, voice.type))
 
