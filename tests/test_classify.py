@@ -109,6 +109,13 @@ def test_what_is_urgent(text: str, flag: str, urgent: bool) -> None:
     assert found.urgent is urgent
 
 
+@pytest.mark.parametrize("text", ["", "  \n", "?", "...", "\u200b", "👍", "xyzzyq"])
+def test_who_says_nothing_that_is_known_is_sorted_without_certainty(text: str) -> None:
+    found = classify("", text, SHIPPED)
+    assert (found.type, found.evidence) == ("solicitud", ())
+    assert found.confidence < 0.5 and found.scores.keys() == SHIPPED_SCORES
+
+
 def test_only_the_customers_own_new_words_count() -> None:
     """Quotes, closing and legal footer say nothing about this mail."""
     text = (

@@ -254,18 +254,19 @@ def _by_points(parts: Parts, lexicon: Lexicon, table: _Table) -> Answer:
 
 def _by_weights(subject: str, text: str, parts: Parts, lexicon: Lexicon, weights: Weights) -> Answer:
     """The learned scores, the admin's points on top, and a petition when it is invoked."""
-    if not (parts[0][0] or parts[1][0]):
-        return _by_points(parts, lexicon, lexicon.types)
     scores, voices = weights.score(_SIC.sub(" ", subject), _SIC.sub(" ", text))
     hushed = min(1.0, (len(parts[0][0]) + len(parts[1][0])) / WORDS_ENOUGH)
     scores = {label: score * hushed for label, score in scores.items()}
     own = lexicon.own.read(parts)
+    asked = lexicon.types.read(parts)  # beside weights these rows are the petition's alone
+    if not (voices or own or asked):  # nothing is known of this mail, not even how such mails usually are
+        ruled = _ruled({}, frozenset(weights.types) | (lexicon.own.labels - CUES))
+        return _probabilities({label: points * SHARPNESS for label, points in ruled.items()}), ()
     for label in lexicon.own.labels - CUES:
         scores.setdefault(label, min(scores.values()))
     for label, said in _summed(own).items():
         if label not in CUES:
             scores[label] += said * OWN_VOICE
-    asked = lexicon.types.read(parts)  # beside weights these rows are the petition's alone
     ruled = {label: score / SHARPNESS for label, score in scores.items()}
     if DEFAULT_TYPE in ruled:
         ruled = _with_petition(ruled, _summed(asked).get(PETITION, 0.0))
