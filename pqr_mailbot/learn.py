@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pqr_mailbot.domain import features, reply_text, weights
+from pqr_mailbot.domain import features, weights
+from pqr_mailbot.domain.classify import LONGEST_SUBJECT, own_words
 from pqr_mailbot.domain.features import CONCEPTS, PARTS, SHAPES, WORDS, Concepts
 from pqr_mailbot.domain.model import CERTAIN
 from pqr_mailbot.domain.policy import DEFAULT_TYPE
@@ -219,7 +220,7 @@ def corrected_examples(rows: Iterable[dict[str, Any]]) -> list[Example]:
 
 
 def example(group: str, subject: str, body: str, label: str) -> Example:
-    return Example(group, subject, reply_text.without_signature(reply_text.split(body).new), label)
+    return Example(group, subject[:LONGEST_SUBJECT], own_words(body), label)
 
 
 # -- is it better? ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pqr_mailbot.domain.classify import (
     EVIDENCE,
     LONGEST_SUBJECT,
     LONGEST_TEXT,
+    LONGEST_WITH_QUOTES,
     Lexicon,
     LexiconError,
     classify,
@@ -247,11 +248,13 @@ BAD_ROWS = [
     ("queja\t3\t*", "", {}, "'*' is not a word"),
     ("queja\t3\tmal.", "", {}, "'mal.' is not a word"),
     ("queja\t3\t" + "(a|b|c|d) " * 8, "", {}, "more than 2000 phrases"),
+    ("queja\t3\t" + "a|" * 60_000 + "a", "", {}, "more than 2000 phrases"),
     ("queja\t3\t" + "(" * 500 + "a" + ")" * 500, "", {}, "brackets more than 8 deep"),
     ("queja\t3\ta … b … c … d … e", "", {}, "3 gaps"),
     ("", "salud\tP9\tfiebre", {}, "urgency line 1: expected P0, P1, P2, P3"),
     ("", "", {"reclamo": "# mine\n3 daño"}, "lexicon of reclamo, line 2: expected"),
     ("", "", {"reclamo": "x\tdaño"}, "lexicon of reclamo, line 1: expected a weight"),
+    ("", "", {"reclamo": "3 daño"}, "the last a pattern, found '3 daño'"),
 ]
 
 
@@ -260,7 +263,7 @@ def test_a_bad_row_is_named(types: str, urgency: str, extra: dict[str, str], mes
     with pytest.raises(LexiconError) as caught:
         Lexicon.parse(types, urgency, extra)
     assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_mail_by_a_writer_whom_nobody_learned_from() -> None:
@@ -321,9 +324,15 @@ def test_law_case_and_accents_change_no_word(text: str) -> None:
     assert words(" ".join(words(text))) == words(text)
 
 
+def test_what_nobody_sees_parts_no_word() -> None:
+    """Soft hyphens of newsletters' editors, zero-width spaces, joiners, a byte-order mark."""
+    assert words("re\u00adem\u200bbol\u2060so\ufeff 👩\u200d🌾") == ["reembolso", "👩", "🌾"]
+
+
 def test_only_so_much_of_a_text_is_read() -> None:
     for found in (
         classify("", "x " * (LONGEST_TEXT // 2) + "quiero mi plata", SHIPPED),
+        classify("", "> x\n" * (LONGEST_WITH_QUOTES // 4) + "quiero mi plata", SHIPPED),
         classify("x" * LONGEST_SUBJECT + " quiero mi plata", "", SHIPPED),
     ):
         assert not any("plata" in evidence.words for evidence in found.evidence)
