@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pqr_mailbot.domain import features
 from pqr_mailbot.domain.classify import (
     EVIDENCE,
     LONGEST_SUBJECT,
@@ -24,7 +25,7 @@ from pqr_mailbot.domain.classify import (
 from pqr_mailbot.domain.fold import PatternError, phrases, words
 from pqr_mailbot.domain.model import CERTAIN, Classification
 from pqr_mailbot.domain.policy import COURTESY_TYPES, SHIPPED_TYPES
-from pqr_mailbot.wiring import shipped_lexicon
+from pqr_mailbot.wiring import shipped_concepts, shipped_lexicon
 
 SHIPPED = shipped_lexicon()
 SHIPPED_SCORES = {"solicitud", "queja", "reclamo", "sugerencia", "felicitacion", "habeas_data"}
@@ -327,6 +328,12 @@ def test_law_case_and_accents_change_no_word(text: str) -> None:
 def test_what_nobody_sees_parts_no_word() -> None:
     """Soft hyphens of newsletters' editors, zero-width spaces, joiners, a byte-order mark."""
     assert words("re\u00adem\u200bbol\u2060so\ufeff 👩\u200d🌾") == ["reembolso", "👩", "🌾"]
+
+
+def test_a_word_as_long_as_a_key_has_no_parts() -> None:
+    """They are kept from mail to mail: words of 900 letters filled the memory with them."""
+    assert not features.read("", "abcdefghij" * 5, shipped_concepts()).kinds[features.PARTS]
+    assert features.read("", "otorrinolaringologo", shipped_concepts()).kinds[features.PARTS]
 
 
 def test_only_so_much_of_a_text_is_read() -> None:
