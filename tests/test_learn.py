@@ -15,7 +15,7 @@ from office import NOW
 
 from pqr_mailbot import cli, learn, wiring
 from pqr_mailbot.adapters.sqlite_store import Store
-from pqr_mailbot.config import load
+from pqr_mailbot.config import ConfigError, load
 from pqr_mailbot.domain.classify import Learned, Lexicon, classify
 from pqr_mailbot.domain.weights import Weights, WeightsError
 from pqr_mailbot.wiring import shipped, shipped_concepts
@@ -62,6 +62,12 @@ BAD_WEIGHTS = [
     (HEADING + "plata\tnan\t1", "'plata': expected 2 weights"),
     (HEADING + "plata\t1", "'plata': expected 2 weights"),
     (HEADING + "plata 1 2", "'plata 1 2': expected 2 weights"),
+    (HEADING + "plata\t1e308\t1", "'plata': expected 2 weights from -1000 to 1000"),
+    (HEADING + "x" * 9_000, "x': expected 2 weights"),
+    ("feature\tqueja\treclamo \x1b[31m\n", "expected a heading"),
+    ("feature\t\t\n", "expected a heading"),
+    ("feature\tqueja\tqueja\n", "a type stands twice"),
+    ("queja\t3.2\tplata\nreclamo\t1\tcaja\n", "expected a heading"),  # as it was written before it was a table
     (HEADING + "(start)\t1\t2\t3", "'(start)': expected 2 weights"),
 ]
 
@@ -73,7 +79,7 @@ def test_weights_that_cannot_be_used(tsv: str, message: str) -> None:
 
 
 def test_an_empty_cell_says_nothing() -> None:
-    tsv = "# a comment\n" + HEADING + "(start)\t\t-1\nplata\t\t30\n"
+    tsv = "\ufeff# a comment\n" + HEADING + "(start)\t\t-1\nplata\t\t30\n"
     scores, voices = Weights.parse(tsv, shipped_concepts()).score("", "la plata")
     assert scores["queja"] == 0 and scores["reclamo"] > 0
     assert [(voice.words, voice.type) for voice in voices] == [("plata", "reclamo")]
@@ -109,6 +115,30 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     ran = CliRunner().invoke(cli.pqr_mailbot, ["--config", str(_configured(tmp_path, "")), "learn"])
     assert ran.exit_code == 1
     assert "nothing to learn from" in ran.output or "scikit-learn is missing" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("", "weights: expected a heading"),
+        ("feature\tqueja\tlecheros\n", "type lecheros: expected solicitud"),
+        (None, "Is a directory"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(written: str | None, message: str, tmp_path: Path) -> None:
+    model = tmp_path / "weights.tsv"
+    model.mkdir() if written is None else model.write_text(written, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        wiring.lexicon_of(load(_configured(tmp_path, str(model))))
+    assert caught.value.mistakes[0].startswith(f"classification.model: {model}: ")
+    assert message in caught.value.mistakes[0]
+
+
+def test_a_model_beside_the_configuration_and_one_whose_name_is_too_long(tmp_path: Path) -> None:
+    (tmp_path / "weights.tsv").write_text(HEADING + "plata\t\t30\n", "utf-8")
+    assert classify("", "plata", wiring.lexicon_of(load(_configured(tmp_path, "weights.tsv")))).type == "reclamo"
+    with pytest.raises(ConfigError, match=r"classification\.model: .*: File name too long"):
+        wiring.lexicon_of(load(_configured(tmp_path, "w" * 300)))
 
 
 @pytest.mark.usefixtures("some_mail")
