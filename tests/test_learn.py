@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
 from bench import Bench, eml
 from click.testing import CliRunner
@@ -31,7 +32,12 @@ BAD = [
     ("no json", "line 1: expected JSON with subject, body and label"),
     ('["a"]', "line 1: expected JSON"),
     ('{"subject": "a", "body": "b"}', "line 1: expected JSON"),
-    ('\n{"subject": "a", "body": "b", "label": "spam"}', "line 2: label 'spam': expected one of solicitud"),
+    (
+        '{"subject": null, "body": "b", "label": "queja"}',
+        "line 1: expected JSON with subject, body and label, each a text",
+    ),
+    ("[" * 100_000, "line 1: expected JSON"),
+    ('\ufeff\n{"subject": "a", "body": "b", "label": "spam"}', "line 2: label 'spam': expected one of solicitud"),
 ]
 
 
@@ -139,6 +145,52 @@ def test_a_model_beside_the_configuration_and_one_whose_name_is_too_long(tmp_pat
     assert classify("", "plata", wiring.lexicon_of(load(_configured(tmp_path, "weights.tsv")))).type == "reclamo"
     with pytest.raises(ConfigError, match=r"classification\.model: .*: File name too long"):
         wiring.lexicon_of(load(_configured(tmp_path, "w" * 300)))
+
+
+def _examples(writer: str, label: str, text: str, count: int = 8) -> list[learn.Example]:
+    return [learn.example(writer, "", f"{text} {number} {number}", label) for number in range(count)]
+
+
+KNOWN = [
+    *_examples("rosa", "felicitacion", "muchas gracias, excelente atención de la sede"),
+    *_examples("juan", "felicitacion", "mil gracias, qué atención tan excelente en la sede"),
+    *_examples("rosa", "queja", "nadie contesta y la asesora fue grosera"),
+    *_examples("juan", "queja", "la asesora estuvo grosera y nadie contesta"),
+]
+
+
+def test_labels_that_spoil_what_was_known_replace_nothing() -> None:
+    """They agree with one another, so held out they are right; nothing of them is known before."""
+    wrong = _examples("file 1", "queja", "gracias, excelente atención") + _examples("file 2", "queja", "mil gracias")
+    found = learn.learned_from(KNOWN, wrong * 4, shipped_concepts())
+    assert found.before.mails == len(KNOWN) and found.before.right == 1.0
+    assert (found.new, found.new_before) == (64, 0) and found.new_after > 0
+    assert found.after.right < 0.9 and not found.better
+
+
+def test_labels_that_fit_are_learned() -> None:
+    right = _examples("file 1", "queja", "grosera la del zumbambico") + _examples("file 2", "queja", "nadie contesta")
+    found = learn.learned_from(KNOWN, right, shipped_concepts())
+    assert found.better and found.new_after == len(right)
+
+
+@pytest.mark.parametrize("model", ["", "missing/weights.tsv", "w" * 300])
+def test_where_nothing_can_be_written_nothing_is_learned(model: str, tmp_path: Path) -> None:
+    (tmp_path / "mails.jsonl").write_text("", "utf-8")
+    target = str(tmp_path / model)
+    command = ["--config", str(_configured(tmp_path, target)), "learn", "--from", str(tmp_path / "mails.jsonl")]
+    ran = CliRunner().invoke(cli.pqr_mailbot, command)
+    assert ran.exit_code == 1 and "no file can be written there" in ran.output
+
+
+def test_half_a_file_is_never_left(tmp_path: Path) -> None:
+    (tmp_path / "weights.tsv.new").mkdir()
+    with pytest.raises(click.ClickException, match="nothing is replaced"):
+        cli._replace(tmp_path / "weights.tsv", "x")
+    (tmp_path / "weights.tsv.new").rmdir()
+    with pytest.raises(UnicodeEncodeError):
+        cli._replace(tmp_path / "weights.tsv", "\ud800")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("some_mail")
