@@ -52,8 +52,8 @@ _CUSTOMER = (
     "(me|nos) (lo |la |los |las )?(cobraron|cobran|cobro|descontaron|llego|llegaron|entregaron|dieron|dijeron|"
     "aplicaron|devolvieron|devuelven|devuelvan|reportaron|vendieron|enviaron|mandaron|respondieron|responden|"
     "contestan|contestaron|prometieron|confirmaron|confirmado|ofrecieron|pago|pagaron|estafaron|hackearon|robaron)",
-    "(no|ni|nunca) (me|nos|lo|la|se) (lo |la |los |las |ha |han )?(lleg*|entreg*|aplic*|devolv*|devuelv*|pago|pagan|pagaron|"
-    "confirm*|deja|dejan|respond*|contest*|lo aplicaron|reconoc*|cumpl*|hicieron|valieron|valio)",
+    "(no|ni|nunca) (me|nos|lo|la|se) (lo |la |los |las |ha |han )?(lleg*|entreg*|aplic*|devolv*|devuelv*|pago|pagan|"
+    "pagaron|confirm*|deja|dejan|respond*|contest*|lo aplicaron|reconoc*|cumpl*|hicieron|valieron|valio)",
     "no (puedo|pude|funciona|funciono|aplico|aplicaba|llego|sirve|sirvio|carga|abre|recibi|autorice)",
     "(mi|mis|nuestro|nuestra) (pedido*|compra*|reembolso|factura*|suscripcion|paquete*|plata|dinero|queja|reclamo|"
     "tarjeta|pago*|envio*|orden|inscripcion|cupo|cuota*)",
