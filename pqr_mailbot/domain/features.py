@@ -60,7 +60,7 @@ class Concepts:
             self._names.append(name)
 
     def find(self, text: list[str]) -> Iterator[tuple[str, int, int]]:
-        for hit in self._patterns.find(text):
+        for hit in sorted(self._patterns.find(text), key=lambda hit: (hit.start, hit.end, hit.row)):
             yield self._names[hit.row], hit.start, hit.end
 
 
