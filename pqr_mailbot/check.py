@@ -106,9 +106,10 @@ def _words_and_letters(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "lexicon", "every row can be used")
     except ConfigError as error:
         yield Finding("FAIL", "lexicon", "; ".join(error.mistakes))
-    model = settings.classification.model
-    if model and not model.exists():
-        yield Finding("warn", "classification.model", f"{model}: not there yet, shipped weights hold until `learn`")
+    else:
+        model = settings.classification.model
+        if model and wiring.model_of(settings) is None:
+            yield Finding("warn", "classification.model", f"{model}: not there yet, shipped weights hold until `learn`")
     try:
         letters = wiring.letters_of(settings)
     except ConfigError as error:

@@ -474,6 +474,9 @@ def classify(office: Office, file: Any, as_json: bool) -> None:
 def learn(office: Office, files: tuple[Path, ...], yes: bool) -> None:
     """New word weights from labelled mail and from the types agents corrected; tried on mail held out first."""
     settings = office.settings()
+    target = settings.classification.model
+    if target and not _can_be_written(target):
+        raise click.ClickException(f"classification.model: {target}: no file can be written there")
     with office.views() as (views, _):
         corrections = views.corrections()
     try:
@@ -483,16 +486,37 @@ def learn(office: Office, files: tuple[Path, ...], yes: bool) -> None:
     click.echo(plain.learned(found))
     if not found.better:
         raise click.ClickException("nothing is replaced: held-out mail would be sorted worse than before")
-    if settings.classification.model is None:
+    if target is None:
         raise click.ClickException("nothing is replaced: classification.model names no file to write the weights to")
-    target = settings.classification.model
     if yes or click.confirm(f"Write these weights to {target}?"):
-        half = target.with_name(f"{target.name}.new")
-        half.write_text(found.tsv, "utf-8")
-        half.replace(target)
+        _replace(target, found.tsv)
         click.echo(f"{target} written. It holds from the next start of the daemon on; delete it to go back.")
     else:
         click.echo("Nothing is replaced.")
+
+
+def _can_be_written(target: Path) -> bool:
+    try:
+        return os.access(target.parent, os.W_OK) and not target.is_dir()
+    except OSError:  # such a name can never be a file's
+        return False
+
+
+def _replace(target: Path, text: str) -> None:
+    """The whole file in the place of the old one, or the old one stays."""
+    half = target.with_name(f"{target.name}.new")
+    try:
+        with half.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            half.unlink()
+        if isinstance(error, OSError):
+            raise click.ClickException(f"nothing is replaced: {half}: {error.strerror}") from error
+        raise
 
 
 def _learned(files: Sequence[Path], corrections: Sequence[dict[str, Any]]) -> learning.Learned:
@@ -502,7 +526,8 @@ def _learned(files: Sequence[Path], corrections: Sequence[dict[str, Any]]) -> le
         import sklearn  # noqa: F401
     except ImportError:
         raise learning.LearnProblem("scikit-learn is missing: pip install 'pqr-mailbot[learn]'") from None
-    return learning.learned_from(learning.shipped_examples(), new, wiring.shipped_concepts())
+    watched = partial(plain.with_bar, label="held out")
+    return learning.learned_from(learning.shipped_examples(), new, wiring.shipped_concepts(), watched)
 
 
 def _begins_with_header_fields(text: str) -> bool:

@@ -9,12 +9,13 @@ import json
 import lzma
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pqr_mailbot.domain import features, reply_text, weights
+from pqr_mailbot.domain import features, weights
+from pqr_mailbot.domain.classify import LONGEST_SUBJECT, own_words
 from pqr_mailbot.domain.features import CONCEPTS, PARTS, SHAPES, WORDS, Concepts
 from pqr_mailbot.domain.model import CERTAIN
 from pqr_mailbot.domain.policy import DEFAULT_TYPE
@@ -37,6 +38,8 @@ class Example:
 
 
 Kinds = tuple[dict[str, Any], ...]
+Calibration = tuple[float, list[float]]  # the sharpness of scores, and what is added for each type
+Watched = Callable[[Sequence[str]], Iterator[str]]
 
 
 class _Columns:
@@ -118,13 +121,14 @@ def _loudest(said: Any, scale: Sequence[float]) -> Any:
     return said
 
 
-def held_out(mails: Sequence[Kinds], examples: Sequence[Example]) -> tuple[list[str], Any]:
-    """The types, and each mail's raw scores by weights learned without its group."""
+def held_out(mails: Sequence[Kinds], examples: Sequence[Example], watched: Watched = iter) -> tuple[list[str], Any]:
+    """The types, and each mail's raw scores by weights learned without its group. `watched` is handed the groups and
+    may tell how far it is."""
     import numpy
 
     types = sorted({example.label for example in examples})
     scores = numpy.zeros((len(examples), len(types)))
-    for group in sorted({example.group for example in examples}):
+    for group in watched(sorted({example.group for example in examples})):
         inside = [at for at, example in enumerate(examples) if example.group == group]
         outside = [at for at, example in enumerate(examples) if example.group != group]
         columns = _Columns([mails[at] for at in outside])
@@ -134,7 +138,7 @@ def held_out(mails: Sequence[Kinds], examples: Sequence[Example]) -> tuple[list[
     return types, scores
 
 
-def calibrated(scores: Any, labels: Sequence[str], types: Sequence[str]) -> tuple[float, list[float]]:
+def calibrated(scores: Any, labels: Sequence[str], types: Sequence[str]) -> Calibration:
     """The sharpness and the starts with which the softmax of held-out scores says how often it is right."""
     import numpy
     from scipy.optimize import minimize
@@ -184,9 +188,11 @@ def shipped_examples() -> list[Example]:
 def examples_of(path: Path) -> list[Example]:
     """One JSON object a line: subject, body, label. Raises LearnProblem."""
     try:
-        return list(_examples(str(path), path.read_text("utf-8"), path.name))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LearnProblem(f"{path}: {error}") from error
+        return list(_examples(str(path), path.read_text("utf-8-sig"), path.name))
+    except OSError as error:
+        raise LearnProblem(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LearnProblem(f"{path}: expected UTF-8: {error}") from error
 
 
 def _examples(where: str, lines: str, group: str) -> Iterator[Example]:
@@ -195,12 +201,14 @@ def _examples(where: str, lines: str, group: str) -> Iterator[Example]:
             continue
         try:
             row = json.loads(line)
-            found = str(row["subject"]), str(row["body"]), _learned_type(str(row["label"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise LearnProblem(f"{where} line {number}: expected JSON with subject, body and label") from None
-        if found[2] not in TYPES:
-            raise LearnProblem(f"{where} line {number}: label {found[2]!r}: expected one of {', '.join(TYPES)}")
-        yield example(str(row.get("group", "")) if not group else f"{group} {number % FOLDS}", *found)
+            subject, body, label = (row[name] for name in ("subject", "body", "label"))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            subject = body = label = None
+        if not (isinstance(subject, str) and isinstance(body, str) and isinstance(label, str)):
+            raise LearnProblem(f"{where} line {number}: expected JSON with subject, body and label, each a text")
+        if (learned := _learned_type(label)) not in TYPES:
+            raise LearnProblem(f"{where} line {number}: label {label[:40]!r}: expected one of {', '.join(TYPES)}")
+        yield example(str(row.get("group", "")) if not group else f"{group} {number % FOLDS}", subject, body, learned)
 
 
 def _learned_type(label: str) -> str:
@@ -219,7 +227,7 @@ def corrected_examples(rows: Iterable[dict[str, Any]]) -> list[Example]:
 
 
 def example(group: str, subject: str, body: str, label: str) -> Example:
-    return Example(group, subject, reply_text.without_signature(reply_text.split(body).new), label)
+    return Example(group, subject[:LONGEST_SUBJECT], own_words(body), label)
 
 
 # -- is it better? ---------------------------------------------------------------------------------------------------
@@ -256,27 +264,28 @@ class Learned:
 
     @property
     def better(self) -> bool:
-        """The new mail is sorted no worse, and all of it no worse than chance may make it look."""
+        """The new mail is sorted no worse, and what was known no worse than chance may make it look: else a file of
+        wrong labels that agree with one another would pay for what it spoils."""
         right = self.before.right
         chance = math.sqrt(right * (1 - right) / self.before.mails)  # the standard error of a share
         return self.after.right >= right - chance and self.new_after >= self.new_before
 
 
-def _sorted(scores: Any, labels: Sequence[str], types: Sequence[str]) -> tuple[Any, Any]:
+def _sorted(scores: Any, types: Sequence[str], calibration: Calibration) -> tuple[Any, Any]:
     """The type each mail gets, and how sure of it the calibrated scores are."""
     import numpy
 
-    sharpness, starts = calibrated(scores, labels, types)
+    sharpness, starts = calibration
     raw = scores * sharpness + starts
     powers = numpy.exp(raw - raw.max(1, keepdims=True))
     return numpy.array(types)[raw.argmax(1)], powers.max(1) / powers.sum(1)
 
 
-def standing(scores: Any, labels: Sequence[str], types: Sequence[str]) -> Standing:
+def standing(scores: Any, labels: Sequence[str], types: Sequence[str], calibration: Calibration) -> Standing:
     import numpy
     from sklearn.metrics import f1_score
 
-    guessed, sure = _sorted(scores, labels, types)
+    guessed, sure = _sorted(scores, types, calibration)
     right, certain = guessed == numpy.array(list(labels)), sure >= CERTAIN
     return Standing(
         len(labels), float(right.mean()), float(f1_score(list(labels), guessed, average="macro")),
@@ -284,26 +293,33 @@ def standing(scores: Any, labels: Sequence[str], types: Sequence[str]) -> Standi
     )  # fmt: skip
 
 
-def learned_from(known: Sequence[Example], new: Sequence[Example], concepts: Concepts) -> Learned:
-    """Weights with the new mail, and how held-out mail fares without and with it."""
+def learned_from(
+    known: Sequence[Example], new: Sequence[Example], concepts: Concepts, watched: Watched = iter
+) -> Learned:
+    """Weights with the new mail, and how held-out mail fares without and with it. Without it, nothing is known of the
+    new labels, not even how common each is."""
     import numpy
 
     if not new:
         raise LearnProblem("nothing to learn from: no labelled mail given, no type corrected by an agent")
     everything = [*known, *new]
     mails = read(everything, concepts)
-    types, without = held_out(mails[: len(known)], known)
+    types, without = held_out(mails[: len(known)], known, watched)
     old = _Columns(mails[: len(known)])
     machine = _fitted(old, mails[: len(known)], [one.label for one in known], types)
-    stranger = numpy.vstack([without, machine.scores(old.matrix(mails[len(known) :]))])
-    _, with_new = held_out(mails, everything)
+    stranger = machine.scores(old.matrix(mails[len(known) :]))
+    _, with_new = held_out(mails, everything, watched)
     labels = [one.label for one in everything]
     wanted = numpy.array(labels[len(known) :])
-    said_before, said_after = (_sorted(raw, labels, types)[0][len(known) :] for raw in (stranger, with_new))
+    old_labels = labels[: len(known)]
+    old_calibration, calibration = calibrated(without, old_labels, types), calibrated(with_new, labels, types)
+    said_before, _ = _sorted(stranger, types, old_calibration)
+    said_after, _ = _sorted(with_new[len(known) :], types, calibration)
     before = learn(known, mails[: len(known)], types, without)
     after = learn(everything, mails, types, with_new)
     return Learned(
-        after, standing(stranger, labels, types), standing(with_new, labels, types),
+        after, standing(without, old_labels, types, old_calibration),
+        standing(with_new[: len(known)], old_labels, types, calibration),
         len(new), int((said_before == wanted).sum()), int((said_after == wanted).sum()), moved(before, after),
     )  # fmt: skip
 
@@ -338,7 +354,8 @@ def relearn(concepts: Concepts) -> Standing:
     mails = read(examples, concepts)
     types, raw = held_out(mails, examples)
     SHIPPED.with_name("weights.tsv").write_text(ABOUT + learn(examples, mails, types, raw), "utf-8")
-    return standing(raw, [one.label for one in examples], types)
+    labels = [one.label for one in examples]
+    return standing(raw, labels, types, calibrated(raw, labels, types))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from click import progressbar, style
 
@@ -26,6 +26,7 @@ from pqr_mailbot.flows.restored import Settled
 from pqr_mailbot.learn import Learned
 
 Row = Mapping[str, Any]
+Item = TypeVar("Item")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 GAP = "  "
@@ -318,12 +319,12 @@ def restored(store: Path, kept: Path | None) -> str:
     return "\n".join([*lines, "Nothing is sent or acknowledged until `pqr-mailbot reconcile` has read the mailbox."])
 
 
-def with_bar(mails: Sequence[int]) -> Iterator[int]:
+def with_bar(work: Sequence[Item], label: str = "mails") -> Iterator[Item]:
     """One after the other, with a bar on the terminal for whoever waits."""
     if not sys.stderr.isatty():
-        yield from mails
+        yield from work
         return
-    with progressbar(mails, label="mails", file=sys.stderr) as bar:
+    with progressbar(work, label=label, file=sys.stderr) as bar:
         yield from bar
 
 
@@ -439,7 +440,7 @@ MOVED_SHOWN = 20
 
 def learned(found: Learned) -> str:
     """What new weights change, for the admin to decide on."""
-    lines = ["Mail held out (each writer, each file by fifths):"]
+    lines = ["Mail that was known before, each writer held out:"]
     lines += [f"  before  {found.before}", f"  after   {found.after}"]
     lines += [f"Of the {counted(found.new, 'new mail')}, right before {found.new_before}, after {found.new_after}."]
     lines += ["", "Weights that move most:"]

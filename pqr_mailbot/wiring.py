@@ -71,13 +71,27 @@ def lexicon_of(settings: Settings) -> Lexicon:
             Lexicon.parse("", "", {key: extra[key]})
         except LexiconError as error:
             raise ConfigError([f"types.{key}.lexicon: {path}: {error}"]) from error
-    model = settings.classification.model
-    if model is None or not model.exists():  # `learn` has not written it yet
-        return _lexicon(tuple(sorted(extra.items())), None)
     try:
-        return _lexicon(tuple(sorted(extra.items())), _words_of("classification.model", model))
+        lexicon = _lexicon(tuple(sorted(extra.items())), model_of(settings))
     except LexiconError as error:
-        raise ConfigError([f"classification.model: {model}: {error}"]) from error
+        raise ConfigError([f"classification.model: {settings.classification.model}: {error}"]) from error
+    if lexicon.weights and (strange := [kind for kind in lexicon.weights.types if kind not in settings.types]):
+        known = ", ".join(settings.types)
+        raise ConfigError(
+            [f"classification.model: {settings.classification.model}: type {strange[0]}: expected {known}"]
+        )
+    return lexicon
+
+
+def model_of(settings: Settings) -> str | None:
+    """The office's own weights, or None where `learn` has written none yet. Raises ConfigError."""
+    model = settings.classification.model
+    try:
+        return _words_of("classification.model", model) if model else None
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 def _words_of(key: str, path: Path) -> str:

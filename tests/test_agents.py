@@ -654,8 +654,8 @@ def test_a_mail_is_split_off_into_a_case_of_its_own(bench: Bench) -> None:
 
 def test_a_telephone_call_becomes_a_case_with_its_constancia(bench: Bench) -> None:
     told = opened(bench)
-    answer(bench, told, "#registrar diego@otro.test Diego Paz\n\nLlamó porque el café le llegó roto. Exige otro.",
-           subject="llamada")  # fmt: skip
+    said = "Llamó: el café le llegó roto y exige que le devuelvan la plata."
+    answer(bench, told, f"#registrar diego@otro.test Diego Paz\n\n{said}", subject="llamada")
     ticket = bench.tickets()[1]
     assert (ticket["customer"], ticket["owner"], ticket["type"]) == ("diego@otro.test", "ana@lohas.test", "reclamo")
     (receipt,) = bench.letters("phone_receipt")

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pqr_mailbot.domain import features
 from pqr_mailbot.domain.classify import (
     EVIDENCE,
     LONGEST_SUBJECT,
     LONGEST_TEXT,
+    LONGEST_WITH_QUOTES,
     Lexicon,
     LexiconError,
     classify,
@@ -23,7 +25,7 @@ from pqr_mailbot.domain.classify import (
 from pqr_mailbot.domain.fold import PatternError, phrases, words
 from pqr_mailbot.domain.model import CERTAIN, Classification
 from pqr_mailbot.domain.policy import COURTESY_TYPES, SHIPPED_TYPES
-from pqr_mailbot.wiring import shipped_lexicon
+from pqr_mailbot.wiring import shipped_concepts, shipped_lexicon
 
 SHIPPED = shipped_lexicon()
 SHIPPED_SCORES = {"solicitud", "queja", "reclamo", "sugerencia", "felicitacion", "habeas_data"}
@@ -44,6 +46,11 @@ MAILS = [
      "derecho_de_peticion"),
     ("Petición", "Con fundamento en el artículo 23 de la Constitución y la Ley 1755, solicito copia de mi contrato.",
      "derecho_de_peticion"),
+    ("", "En uso del derexo de petision solicito copia de mi contrato", "derecho_de_peticion"),
+    ("Petición respetuosa", "Solicito información sobre mi convenio", "derecho_de_peticion"),
+    ("", "No es un derecho de petición, solo una pregunta: ¿abren hoy?", "solicitud"),
+    ("", "¿Qué es un derecho de petición?", "solicitud"),
+    ("", "En el artículo 23 del catálogo aparece la cafetera, ¿cuánto vale?", "solicitud"),
     ("Mala atención", "La asesora fue grosera, me dejó hablando sola y me colgó. Pésimo servicio.", "queja"),
     ("", "Es el colmo, nadie contesta el teléfono. Qué falta de respeto con el cliente.", "queja"),
     ("Inconformidad", "Manifiesto mi inconformidad por el trato recibido en la tienda.", "queja"),
@@ -107,6 +114,13 @@ def test_what_is_urgent(text: str, flag: str, urgent: bool) -> None:
     found = classify("", text, SHIPPED)
     assert (flag.removeprefix("-") in found.urgency) is not flag.startswith("-")
     assert found.urgent is urgent
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "?", "...", "\u200b", "👍", "xyzzyq"])
+def test_who_says_nothing_that_is_known_is_sorted_without_certainty(text: str) -> None:
+    found = classify("", text, SHIPPED)
+    assert (found.type, found.evidence) == ("solicitud", ())
+    assert found.confidence < 0.5 and found.scores.keys() == SHIPPED_SCORES
 
 
 def test_only_the_customers_own_new_words_count() -> None:
@@ -240,11 +254,13 @@ BAD_ROWS = [
     ("queja\t3\t*", "", {}, "'*' is not a word"),
     ("queja\t3\tmal.", "", {}, "'mal.' is not a word"),
     ("queja\t3\t" + "(a|b|c|d) " * 8, "", {}, "more than 2000 phrases"),
+    ("queja\t3\t" + "a|" * 60_000 + "a", "", {}, "more than 2000 phrases"),
     ("queja\t3\t" + "(" * 500 + "a" + ")" * 500, "", {}, "brackets more than 8 deep"),
     ("queja\t3\ta … b … c … d … e", "", {}, "3 gaps"),
     ("", "salud\tP9\tfiebre", {}, "urgency line 1: expected P0, P1, P2, P3"),
     ("", "", {"reclamo": "# mine\n3 daño"}, "lexicon of reclamo, line 2: expected"),
     ("", "", {"reclamo": "x\tdaño"}, "lexicon of reclamo, line 1: expected a weight"),
+    ("", "", {"reclamo": "3 daño"}, "the last a pattern, found '3 daño'"),
 ]
 
 
@@ -253,7 +269,7 @@ def test_a_bad_row_is_named(types: str, urgency: str, extra: dict[str, str], mes
     with pytest.raises(LexiconError) as caught:
         Lexicon.parse(types, urgency, extra)
     assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_mail_by_a_writer_whom_nobody_learned_from() -> None:
@@ -314,9 +330,21 @@ def test_law_case_and_accents_change_no_word(text: str) -> None:
     assert words(" ".join(words(text))) == words(text)
 
 
+def test_what_nobody_sees_parts_no_word() -> None:
+    """Soft hyphens of newsletters' editors, zero-width spaces, joiners, a byte-order mark."""
+    assert words("re\u00adem\u200bbol\u2060so\ufeff 👩\u200d🌾") == ["reembolso", "👩", "🌾"]
+
+
+def test_a_word_as_long_as_a_key_has_no_parts() -> None:
+    """They are kept from mail to mail: words of 900 letters filled the memory with them."""
+    assert not features.read("", "abcdefghij" * 5, shipped_concepts()).kinds[features.PARTS]
+    assert features.read("", "otorrinolaringologo", shipped_concepts()).kinds[features.PARTS]
+
+
 def test_only_so_much_of_a_text_is_read() -> None:
     for found in (
         classify("", "x " * (LONGEST_TEXT // 2) + "quiero mi plata", SHIPPED),
+        classify("", "> x\n" * (LONGEST_WITH_QUOTES // 4) + "quiero mi plata", SHIPPED),
         classify("x" * LONGEST_SUBJECT + " quiero mi plata", "", SHIPPED),
     ):
         assert not any("plata" in evidence.words for evidence in found.evidence)

@@ -849,7 +849,7 @@ def test_why_a_mail_opened_joined_or_was_linked(say: Command, office: Path) -> N
     opened, stranger, joined, note = (say("explain", i, "--json", office=office).json for i in ("1", "5", "6", "7"))
     assert (opened["reference"], opened["key"], opened["clue"]) == (ONE, "none needed: nothing points to a case", None)
     assert opened["classification"].startswith("reclamo (")
-    assert "devolucion de" in opened["classification"]
+    assert re.search(r"\bdevolucion \+\d\.\d\d reclamo.*; scores: reclamo \d\.\d\d, ", opened["classification"])
     assert f"open {ONE} for clara@correo.test, due 2026-06-24, owner ana@lohas.test" in opened["effects"]
     assert (stranger["reference"], stranger["clue"]) == (THREE, f"subject {ONE}")
     assert stranger["key"] == "none: a stranger to the case, so it is only linked"

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
 from bench import Bench, eml
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from office import NOW
 
 from pqr_mailbot import cli, learn, wiring
 from pqr_mailbot.adapters.sqlite_store import Store
-from pqr_mailbot.config import load
+from pqr_mailbot.config import ConfigError, load
 from pqr_mailbot.domain.classify import Learned, Lexicon, classify
 from pqr_mailbot.domain.weights import Weights, WeightsError
 from pqr_mailbot.wiring import shipped, shipped_concepts
@@ -31,7 +32,12 @@ BAD = [
     ("no json", "line 1: expected JSON with subject, body and label"),
     ('["a"]', "line 1: expected JSON"),
     ('{"subject": "a", "body": "b"}', "line 1: expected JSON"),
-    ('\n{"subject": "a", "body": "b", "label": "spam"}', "line 2: label 'spam': expected one of solicitud"),
+    (
+        '{"subject": null, "body": "b", "label": "queja"}',
+        "line 1: expected JSON with subject, body and label, each a text",
+    ),
+    ("[" * 100_000, "line 1: expected JSON"),
+    ('\ufeff\n{"subject": "a", "body": "b", "label": "spam"}', "line 2: label 'spam': expected one of solicitud"),
 ]
 
 
@@ -62,6 +68,12 @@ BAD_WEIGHTS = [
     (HEADING + "plata\tnan\t1", "'plata': expected 2 weights"),
     (HEADING + "plata\t1", "'plata': expected 2 weights"),
     (HEADING + "plata 1 2", "'plata 1 2': expected 2 weights"),
+    (HEADING + "plata\t1e308\t1", "'plata': expected 2 weights from -1000 to 1000"),
+    (HEADING + "x" * 9_000, "x': expected 2 weights"),
+    ("feature\tqueja\treclamo \x1b[31m\n", "expected a heading"),
+    ("feature\t\t\n", "expected a heading"),
+    ("feature\tqueja\tqueja\n", "a type stands twice"),
+    ("queja\t3.2\tplata\nreclamo\t1\tcaja\n", "expected a heading"),  # as it was written before it was a table
     (HEADING + "(start)\t1\t2\t3", "'(start)': expected 2 weights"),
 ]
 
@@ -73,7 +85,7 @@ def test_weights_that_cannot_be_used(tsv: str, message: str) -> None:
 
 
 def test_an_empty_cell_says_nothing() -> None:
-    tsv = "# a comment\n" + HEADING + "(start)\t\t-1\nplata\t\t30\n"
+    tsv = "\ufeff# a comment\n" + HEADING + "(start)\t\t-1\nplata\t\t30\n"
     scores, voices = Weights.parse(tsv, shipped_concepts()).score("", "la plata")
     assert scores["queja"] == 0 and scores["reclamo"] > 0
     assert [(voice.words, voice.type) for voice in voices] == [("plata", "reclamo")]
@@ -115,6 +127,76 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     ran = CliRunner().invoke(cli.pqr_mailbot, ["--config", str(_configured(tmp_path, "")), "learn"])
     assert ran.exit_code == 1
     assert "nothing to learn from" in ran.output or "scikit-learn is missing" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("", "weights: expected a heading"),
+        ("feature\tqueja\tlecheros\n", "type lecheros: expected solicitud"),
+        (None, "Is a directory"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(written: str | None, message: str, tmp_path: Path) -> None:
+    model = tmp_path / "weights.tsv"
+    model.mkdir() if written is None else model.write_text(written, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        wiring.lexicon_of(load(_configured(tmp_path, str(model))))
+    assert caught.value.mistakes[0].startswith(f"classification.model: {model}: ")
+    assert message in caught.value.mistakes[0]
+
+
+def test_a_model_beside_the_configuration_and_one_whose_name_is_too_long(tmp_path: Path) -> None:
+    (tmp_path / "weights.tsv").write_text(HEADING + "plata\t\t30\n", "utf-8")
+    assert classify("", "plata", wiring.lexicon_of(load(_configured(tmp_path, "weights.tsv")))).type == "reclamo"
+    with pytest.raises(ConfigError, match=r"classification\.model: .*: File name too long"):
+        wiring.lexicon_of(load(_configured(tmp_path, "w" * 300)))
+
+
+def _examples(writer: str, label: str, text: str, count: int = 8) -> list[learn.Example]:
+    return [learn.example(writer, "", f"{text} {number} {number}", label) for number in range(count)]
+
+
+KNOWN = [
+    *_examples("rosa", "felicitacion", "muchas gracias, excelente atención de la sede"),
+    *_examples("juan", "felicitacion", "mil gracias, qué atención tan excelente en la sede"),
+    *_examples("rosa", "queja", "nadie contesta y la asesora fue grosera"),
+    *_examples("juan", "queja", "la asesora estuvo grosera y nadie contesta"),
+]
+
+
+def test_labels_that_spoil_what_was_known_replace_nothing() -> None:
+    """They agree with one another, so held out they are right; nothing of them is known before."""
+    wrong = _examples("file 1", "queja", "gracias, excelente atención") + _examples("file 2", "queja", "mil gracias")
+    found = learn.learned_from(KNOWN, wrong * 4, shipped_concepts())
+    assert found.before.mails == len(KNOWN) and found.before.right == 1.0
+    assert (found.new, found.new_before) == (64, 0) and found.new_after > 0
+    assert found.after.right < 0.9 and not found.better
+
+
+def test_labels_that_fit_are_learned() -> None:
+    right = _examples("file 1", "queja", "grosera la del zumbambico") + _examples("file 2", "queja", "nadie contesta")
+    found = learn.learned_from(KNOWN, right, shipped_concepts())
+    assert found.better and found.new_after == len(right)
+
+
+@pytest.mark.parametrize("model", ["", "missing/weights.tsv", "w" * 300])
+def test_where_nothing_can_be_written_nothing_is_learned(model: str, tmp_path: Path) -> None:
+    (tmp_path / "mails.jsonl").write_text("", "utf-8")
+    target = str(tmp_path / model)
+    command = ["--config", str(_configured(tmp_path, target)), "learn", "--from", str(tmp_path / "mails.jsonl")]
+    ran = CliRunner().invoke(cli.pqr_mailbot, command)
+    assert ran.exit_code == 1 and "no file can be written there" in ran.output
+
+
+def test_half_a_file_is_never_left(tmp_path: Path) -> None:
+    (tmp_path / "weights.tsv.new").mkdir()
+    with pytest.raises(click.ClickException, match="nothing is replaced"):
+        cli._replace(tmp_path / "weights.tsv", "x")
+    (tmp_path / "weights.tsv.new").rmdir()
+    with pytest.raises(UnicodeEncodeError):
+        cli._replace(tmp_path / "weights.tsv", "\ud800")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("some_mail")

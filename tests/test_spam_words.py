@@ -19,6 +19,9 @@ SPAM = [
     ("Embargo", "Descargue el auto de embargo en http://dian.example/a.exe"),
     ("Su cuenta", "Su cuenta ha sido suspendida: actualice sus datos aquí"),
     ("Fund", "I am the lawyer of the deceased client who left 8 million USD"),
+    ("", "Tengo acceso a tu dispositivo y un video tuyo; si no me pagas en bitcoin lo publico"),
+    ("", "Su cuenta fue suspendida. No pudimos verificar su pago, actualice sus datos aquí"),
+    ("", "Fui nombrada albacea de mi esposo difunto, cliente del banco; busco un beneficiario para 8 millones de USD"),
     ("Loan", "We offer business loans at 2% interest rate"),
 ]
 CUSTOMERS = [
@@ -29,6 +32,21 @@ CUSTOMERS = [
     ("premio", "Gané el concurso y quiero reclamar mi premio"),
     ("Cuenta suspendida", "Me suspendieron la cuenta sin avisar, la necesito activa"),
     ("Cancelar suscripción", "Quiero cancelar la suscripción de café de cada mes"),
+    ("Oferta", "Compré con la oferta y el descuento no me lo aplicaron, devuélvanme la diferencia"),
+    ("", "¿La oferta de esta semana tiene envío gratis?"),
+    ("", "¿El 2x1 del diplomado tiene descuento para empresas?"),
+    ("", "Vi la promoción solo por hoy con descuento y el sistema cobró el precio completo"),
+    ("¿Es de ustedes?", "Recibí un correo que dice que mi cuenta fue suspendida y que actualice sus datos aquí"),
+    ("", "Me llegó un mensaje de que mi paquete está retenido y que haga un pago"),
+    ("", "Mi paquete no pudo ser entregado y ya hice el pago"),
+    ("", "Me reportaron a centrales de riesgo y no puedo descargar el archivo de paz y salvo"),
+    ("", "Quiero cancelar suscripción, hice clic y no funciona. Dejen de cobrarme"),
+    ("", "No puedo descargar la factura en zip"),
+    ("última llamada", "Si no me devuelven el descuento pongo demanda"),
+    ("", "Leí en su empaque: rebaje 5 kilos en dos semanas. Publicidad engañosa"),
+    ("", "Su asesor me dijo que gane dinero desde casa vendiendo café"),
+    ("Unsubscribe", "Please unsubscribe me, click here does not work"),
+    ("", "Mi esposo difunto, el ingeniero Pérez, tenía una suscripción con ustedes"),
     ("seguidora", "Soy seguidora de su página y me encanta el café"),
 ]
 

@@ -27,6 +27,12 @@ HITS = {
         "Salió un tornillo dentro de la bolsa",
         "Llevo dos días incapacitada por lo que comí allá",
         "El bebé vomitó después de tomar la leche",
+        "Encontré pedazos de plástico en mi bebida",
+        "En la taza había un vidrio, en el café",
+        "Mi mamá se desmayó después del capuchino",
+        "I got food poisoning and ended up in the hospital",
+        "There was glass in my coffee",
+        "Encontrei um pedaço de vidro no café",
     ],
     "fraude": [
         "Con mi tarjeta clonada hicieron un pedido",
@@ -45,6 +51,11 @@ HITS = {
         "Me robaron la plata de la billetera virtual",
         "Me clonaron la línea y pidieron a mi nombre",
         "Hay un cobro no autorizado de ayer",
+        "Un cargo que yo no hice en mi tarjeta",
+        "No he hecho esa compra y me la cobraron",
+        "Sacaron plata de mi tarjeta sin mi permiso",
+        "I do not recognize this charge on my card",
+        "Uma compra que não reconheço",
     ],
     "judicial": [
         "Oficio del Juzgado Tercero: auto admisorio de la acción de tutela",
@@ -62,6 +73,9 @@ HITS = {
         "Oficio de la alcaldía local sobre su establecimiento",
         "Resolución del INVIMA por la que se abre investigación",
         "Tribunal Administrativo de Caldas, citación",
+        "Fallo de tutela: se ordena responder en 48 horas",
+        "Se le notifica la admisión de la demanda",
+        "Court order: you are summoned before the judge",
     ],
     "trato": [
         "Un empleado hizo comentarios sobre mi cuerpo",
@@ -79,6 +93,10 @@ HITS = {
         "Me empujaron y caí",
         "Comentarios racistas de la cajera",
         "Recibí amenazas del cobrador",
+        "El vigilante me pegó una cachetada",
+        "El mesero me tocó la cola",
+        "Your guard hit me in the face",
+        "Sofri assédio de um funcionário",
     ],
 }  # fmt: skip
 
@@ -100,6 +118,12 @@ FALSE_FRIENDS = {
         "Servicio de control de cucarachas y roedores para su bodega, cotizamos gratis",
         "Suministramos dotación para la EPS",
         "La atención en el punto fue muy sana y agradable",
+        "¡Qué explosión de sabores en cada taza!",
+        "¿Tienen café libre de moho y micotoxinas?",
+        "No encontré vasos plásticos en la tienda",
+        "La prensa llegó con el vidrio hecho trizas, venía sin burbujas",
+        "Trabajo en urgencias y quiero un descuento",
+        "I am sick of waiting for my order",
     ],
     "fraude": [
         "Nunca autoricé que me llamaran a ofrecer cosas",
@@ -134,6 +158,8 @@ FALSE_FRIENDS = {
         "Medida del mueble: 1,80",
         "Notificación de la app que no se quita",
         "El auto azul quedó mal parqueado",
+        "El juzgado donde trabajo quiere cotizar 20 libras",
+        "Vivo frente al tribunal, ¿hacen domicilio?",
     ],
     "trato": [
         "El paquete llegó golpeado",
@@ -151,6 +177,9 @@ FALSE_FRIENDS = {
         "Me golpeó la noticia del cierre de la tienda",
         "Los costos venían sin discriminar",
         "El contrato está vigente",
+        "La cata se corrió por amenaza de lluvia",
+        "No hubo ninguna discriminación, gracias",
+        "You hit me with extra charges",
     ],
 }  # fmt: skip
 

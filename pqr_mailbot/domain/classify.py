@@ -24,7 +24,9 @@ from pqr_mailbot.domain.weights import Weights, WeightsError
 
 EVIDENCE = 12  # how many words are kept as reasons
 LONGEST_TEXT = 20_000  # characters that are read: who has not said it by then will not
+LONGEST_WITH_QUOTES = 5 * LONGEST_TEXT  # in which they are looked for
 LONGEST_SUBJECT = 500
+LONGEST_SHOWN = 100  # characters of a row that cannot be used
 SUBJECT_FACTOR = 1.25
 CUES = frozenset({"harm", "demand"})  # rows of these speak for reclamo only when both are there
 CUE_BONUS = 3.0
@@ -129,7 +131,7 @@ class Lexicon:
         for number, line in _lines(urgency_tsv):
             _add(urgency, f"urgency line {number}", line, PRIORITIES.__contains__, "P0, P1, P2, P3, – or 'not'")
         for label, rows in (extra or {}).items():
-            _add_all(own, f"lexicon of {label},", rows, f"{label}\t")
+            _add_all(own, f"lexicon of {label},", rows, label)
         others: dict[str, _Table] = {}
         for language, rows in (languages or {}).items():
             _add_all(others.setdefault(language, _Table()), f"lexicon in {language},", rows)
@@ -183,7 +185,7 @@ def _petition_rows(tsv: str) -> str:
 
 def _add_all(table: _Table, where: str, tsv: str, label: str = "") -> None:
     for number, line in _lines(tsv):
-        _add(table, f"{where} line {number}", label + line, _is_weight, "a weight from 0.1 to 10 or 'not'")
+        _add(table, f"{where} line {number}", line, _is_weight, "a weight from 0.1 to 10 or 'not'", label)
 
 
 def _lines(tsv: str) -> Iterator[tuple[int, str]]:
@@ -200,19 +202,26 @@ def _is_weight(grade: str) -> bool:
         return False
 
 
-def _add(table: _Table, where: str, line: str, is_grade: Callable[[str], bool], expected: str) -> None:
+def _add(table: _Table, where: str, line: str, is_grade: Callable[[str], bool], expected: str, label: str = "") -> None:
+    """A row; with a `label`, one of a file that is about nothing else and does not name it."""
     cells = [cell.strip() for cell in line.split("\t")]
+    cells = [label, *cells] if label else cells
     if len(cells) < 3:
-        raise LexiconError(f"{where}: expected columns divided by tabs, the last a pattern, found {line.strip()!r}")
+        raise LexiconError(f"{where}: expected columns divided by tabs, the last a pattern, found {_cut(line.strip())}")
     label, grade, pattern = cells[:3]
     if not _NAME.fullmatch(label):
-        raise LexiconError(f"{where}: expected a name of small letters and _, found {label!r}")
+        raise LexiconError(f"{where}: expected a name of small letters and _, found {_cut(label)}")
     if grade != NOT and not is_grade(grade):
-        raise LexiconError(f"{where}: expected {expected}, found {grade!r}")
+        raise LexiconError(f"{where}: expected {expected}, found {_cut(grade)}")
     try:
         table.add(_Row(label, grade), pattern)
     except PatternError as wrong:
-        raise LexiconError(f"{where}: {wrong} in {pattern!r}") from None
+        raise LexiconError(f"{where}: {wrong} in {_cut(pattern)}") from None
+
+
+def _cut(text: str) -> str:
+    """What stands in a row, in quotes, short enough for one line."""
+    return repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…")
 
 
 def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
@@ -223,7 +232,7 @@ def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
     first. No word speaks: DEFAULT_TYPE with low confidence.
     """
     subject = subject[:LONGEST_SUBJECT]
-    own = reply_text.without_signature(reply_text.split(text).new[:LONGEST_TEXT])
+    own = own_words(text)
     parts = [(_words(subject), SUBJECT_FACTOR), (_words(own), 1.0)]
     language = language_of(subject, own)
     if lexicon.weights and language not in lexicon.languages:
@@ -242,6 +251,11 @@ def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
     )
 
 
+def own_words(text: str) -> str:
+    """What a mail says itself, as far as it is read: no quotes, no signature, no legal footer."""
+    return reply_text.without_signature(reply_text.split(text[:LONGEST_WITH_QUOTES]).new[:LONGEST_TEXT])
+
+
 Parts = list[tuple[list[str], float]]
 Answer = tuple[dict[str, float], tuple[Evidence, ...]]
 
@@ -254,18 +268,19 @@ def _by_points(parts: Parts, lexicon: Lexicon, table: _Table) -> Answer:
 
 def _by_weights(subject: str, text: str, parts: Parts, lexicon: Lexicon, weights: Weights) -> Answer:
     """The learned scores, the admin's points on top, and a petition when it is invoked."""
-    if not (parts[0][0] or parts[1][0]):
-        return _by_points(parts, lexicon, lexicon.types)
     scores, voices = weights.score(_SIC.sub(" ", subject), _SIC.sub(" ", text))
     hushed = min(1.0, (len(parts[0][0]) + len(parts[1][0])) / WORDS_ENOUGH)
     scores = {label: score * hushed for label, score in scores.items()}
     own = lexicon.own.read(parts)
+    asked = lexicon.types.read(parts)  # beside weights these rows are the petition's alone
+    if not (voices or own or asked):  # nothing is known of this mail, not even how such mails usually are
+        ruled = _ruled({}, frozenset(weights.types) | (lexicon.own.labels - CUES))
+        return _probabilities({label: points * SHARPNESS for label, points in ruled.items()}), ()
     for label in lexicon.own.labels - CUES:
         scores.setdefault(label, min(scores.values()))
     for label, said in _summed(own).items():
         if label not in CUES:
             scores[label] += said * OWN_VOICE
-    asked = lexicon.types.read(parts)  # beside weights these rows are the petition's alone
     ruled = {label: score / SHARPNESS for label, score in scores.items()}
     if DEFAULT_TYPE in ruled:
         ruled = _with_petition(ruled, _summed(asked).get(PETITION, 0.0))

@@ -37,6 +37,7 @@ KINDS = WORDS, PARTS, SHAPES, CONCEPTS = range(4)
 _SENTENCE = re.compile(r"([.!?¡¿\n\u2026;]+)")
 _NUMBER = re.compile(r"\d+")
 _LONG_WORD = 4
+_LONGEST_WORD = 40  # characters: beyond, it is a key or an attachment gone astray, and its parts would fill the memory
 _PART_LENGTHS = (3, 4, 5)
 
 
@@ -59,7 +60,7 @@ class Concepts:
             self._names.append(name)
 
     def find(self, text: list[str]) -> Iterator[tuple[str, int, int]]:
-        for hit in self._patterns.find(text):
+        for hit in sorted(self._patterns.find(text), key=lambda hit: (hit.start, hit.end, hit.row)):
             yield self._names[hit.row], hit.start, hit.end
 
 
@@ -149,7 +150,7 @@ def _read_concepts(
 @lru_cache(maxsize=20_000)
 def _parts(word: str) -> tuple[str, ...]:
     """Beginnings, middles and endings of a long word."""
-    if len(word) <= _LONG_WORD:
+    if not _LONG_WORD < len(word) <= _LONGEST_WORD:
         return ()
     found = []
     for length in _PART_LENGTHS:

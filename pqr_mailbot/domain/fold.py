@@ -17,11 +17,13 @@ MAX_PHRASES = 2_000  # that one pattern may spell out
 MAX_WORDS = 12  # of one phrase
 MAX_GAPS = 3  # of one phrase: each multiplies the ways to walk by GAP + 1
 MAX_NESTING = 8
+MAX_SHOWN = 40  # characters of a word that cannot be used
 
 _PICTURES = "\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001faff"  # emoji speak too: each is a word of its own
 _PICTURE = re.compile(f"([{_PICTURES}])")
 _NOT_WORD = re.compile(f"[^\\w{_PICTURES}]+|_+")
-_MARKS = re.compile("[\u0300-\u036f\ufe00-\ufe0f]")  # accents, and what makes a picture colourful
+# Accents, what makes a picture colourful, and what nobody sees: soft hyphens, joiners, places to break a line.
+_MARKS = re.compile("[\u0300-\u036f\ufe00-\ufe0f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 _WORD = re.compile(f"[^\\W_]+\\*?|[{_PICTURES}]")
 _RUN = re.compile(r"[^()|?]+")
@@ -59,16 +61,21 @@ def _alternatives(pattern: str, at: int, depth: int) -> tuple[list[str], int]:
     while at < len(pattern) and pattern[at] != ")":
         if pattern[at] == "(":
             inner, at = _group(pattern, at + 1, depth + 1)
-            if len(done) + len(current) * len(inner) > MAX_PHRASES:
-                raise PatternError(f"more than {MAX_PHRASES} phrases in one pattern")
+            _few(len(done) + len(current) * len(inner))
             current = [head + tail for head in current for tail in inner]
         elif pattern[at] == "|":
+            _few(len(done) + len(current))
             done, current, at = done + current, [""], at + 1
         elif run := _RUN.match(pattern, at):
             current, at = [head + run.group() for head in current], run.end()
         else:
             raise PatternError(f"'?' at character {at + 1}, expected only after ')'")
     return done + current, at
+
+
+def _few(phrases: int) -> None:
+    if phrases > MAX_PHRASES:
+        raise PatternError(f"more than {MAX_PHRASES} phrases in one pattern")
 
 
 def _group(pattern: str, at: int, depth: int) -> tuple[list[str], int]:
@@ -90,7 +97,7 @@ def _phrase(text: str) -> tuple[str, ...]:
     if not found or "…" in (found[0], found[-1]):
         raise PatternError("expected words, and a word on either side of …")
     if wrong := next((part for part in found if part != "…" and not _is_word(part)), None):
-        raise PatternError(f"{wrong!r} is not a word, a word's beginning with '*', or '…'")
+        raise PatternError(f"{wrong[:MAX_SHOWN]!r} is not a word, a word's beginning with '*', or '…'")
     if len(found) > MAX_WORDS or found.count("…") > MAX_GAPS:
         raise PatternError(f"expected at most {MAX_WORDS} words and {MAX_GAPS} gaps in a phrase")
     return found

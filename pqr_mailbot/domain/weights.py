@@ -8,7 +8,7 @@ so that a long mail shouts no louder than a short one.
 
 from __future__ import annotations
 
-import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +18,10 @@ from pqr_mailbot.domain.features import Concepts, Place
 
 START = "(start)"
 HEADING = "feature"
+LOUDEST = 1_000  # of any weight: a score stays a number
+LONGEST_SHOWN = 100  # characters of a feature whose row cannot be used
+
+_NAME = re.compile(r"[a-z][a-z_]*")
 
 
 class WeightsError(ValueError):
@@ -51,10 +55,12 @@ class Weights:
     @classmethod
     def parse(cls, tsv: str, concepts: Concepts) -> Weights:
         """Raises WeightsError for a table without a heading; `prove` reads the rows."""
-        lines = [line for line in tsv.split("\n") if line and line[0] != "#"]
+        lines = [line for line in tsv.removeprefix("\ufeff").split("\n") if line and line[0] != "#"]
         heading = lines[0].split("\t") if lines else []
-        if len(heading) < 3 or heading[0] != HEADING:
+        if len(heading) < 3 or heading[0] != HEADING or not all(map(_NAME.fullmatch, heading)):
             raise WeightsError(f"expected a heading '{HEADING}' and the names of the types, divided by tabs")
+        if len(set(heading)) < len(heading):
+            raise WeightsError("a type stands twice in the heading")
         cells = {feature: rest for feature, _, rest in (line.partition("\t") for line in lines[1:])}
         return cls(tuple(heading[1:]), concepts, cells)
 
@@ -70,8 +76,11 @@ class Weights:
                 weights = tuple(float(cell or 0) for cell in cells.split("\t"))
             except ValueError:
                 weights = ()
-            if len(weights) != len(self.types) or not all(map(math.isfinite, weights)):
-                raise WeightsError(f"{feature!r}: expected {len(self.types)} weights, divided by tabs")
+            if len(weights) != len(self.types) or not all(abs(weight) <= LOUDEST for weight in weights):
+                shown = feature[:LONGEST_SHOWN]
+                raise WeightsError(
+                    f"{shown!r}: expected {len(self.types)} weights from -{LOUDEST} to {LOUDEST}, divided by tabs"
+                )
             row = self._rows[feature] = _Row(weights, max(range(len(weights)), key=weights.__getitem__))
         return row
 

@@ -139,9 +139,7 @@ class Handler:
             return mine.effects, {}
         found = self._classified(mail, parts)
         occasion = Occasion(mail, inbound.received_at, parts, identity, found, checked, inbound.doubtful)
-        trail: dict[str, object] = {
-            "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
-        }
+        trail: dict[str, object] = {"classification": _shown(found)}
         return decide.on_mail(occasion, self._situation(occasion, inbound, now), self.desk, now), trail
 
     def _awaited_probe(self, mail: Mail) -> int | None:
@@ -252,5 +250,9 @@ def _dates(inbound: Inbound, mail: Mail) -> list[datetime]:
     return [instant for instant in (inbound.received_at, received, mail.sent_at) if instant]
 
 
-def _shown(kind: str, confidence: float, words: Sequence[str]) -> str:
-    return f"{kind} ({confidence:.0%}): {', '.join(words) or 'no word spoke'}"
+def _shown(found: Classification) -> str:
+    """The type, each word with its weight for a type, and what every type scored, in one line."""
+    words = [f"{one.words} {one.weight:+.2f} {one.type}" for one in found.evidence]
+    ranked = sorted(found.scores.items(), key=lambda score: -score[1])
+    scores = ", ".join(f"{kind} {score:.2f}" for kind, score in ranked)
+    return f"{found.type} ({found.confidence:.0%}): {', '.join(words) or 'no word spoke'}; scores: {scores}"
