@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from pqr_mailbot.adapters.migrations import migrations
@@ -52,7 +53,7 @@ def restore(backup: Path, store: Path, now: datetime, force: bool) -> Path | Non
                 Ledger(restored).note_restored(now)
             _sync(copy)
             _as_its_neighbours(copy)
-            kept = _set_aside(store, now) if os.path.lexists(store) else None
+            kept = _set_aside(store, now)
             copy.replace(store)
             _sync(store.parent)
             return kept
@@ -86,7 +87,7 @@ def _copied(source: sqlite3.Connection, path: Path, directory: Path, name: str) 
         _sync(copy)
         yield copy
     finally:
-        for one in (copy, *(copy.with_name(copy.name + suffix) for suffix in BESIDE)):
+        for one in (copy, *_beside(copy)):
             one.unlink(missing_ok=True)
 
 
@@ -128,21 +129,36 @@ def _put(copy: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def _set_aside(store: Path, now: datetime) -> Path:
-    """The old store under another name. What lies in its journal goes into it first; if that cannot be done, it goes
-    along: a journal that stayed would be taken for the new store's."""
-    kept = store.with_name(f"{store.name}.before-restore-{now:%Y%m%d-%H%M%S}")
-    with suppress(sqlite3.Error), closing(_writable(store)) as old:
-        old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    for suffix in BESIDE:
-        beside = store.with_name(store.name + suffix)
-        if beside.exists():
-            beside.replace(kept.with_name(kept.name + suffix))
+def _set_aside(store: Path, now: datetime) -> Path | None:
+    """The old store under another name, None when there is none. What lies in its journal goes into it first; if that
+    cannot be done, it goes along: a journal that stayed, even that of a store which is gone, would be taken for the new
+    store's."""
+    kept = _free_name(store, now)
+    there = os.path.lexists(store)
+    if there:
+        with suppress(sqlite3.Error), closing(_writable(store)) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    for beside, kept_beside in zip(_beside(store), _beside(kept), strict=True):
+        if os.path.lexists(beside):
+            beside.replace(kept_beside)
+    if not there:
+        return None
     try:
         os.link(store, kept)  # so that at no moment there is no store: starting would make an empty one
     except OSError:
         store.replace(kept)
     return kept
+
+
+def _free_name(store: Path, now: datetime) -> Path:
+    """For the store that is set aside: nothing that was kept before is written over."""
+    name = f"{store.name}.before-restore-{now:%Y%m%d-%H%M%S}"
+    names = (store.with_name(f"{name}-{number}" if number > 1 else name) for number in count(1))
+    return next(path for path in names if not any(map(os.path.lexists, (path, *_beside(path)))))
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in BESIDE]
 
 
 def _as_its_neighbours(copy: Path) -> None:
