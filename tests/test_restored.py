@@ -371,6 +371,24 @@ def test_nothing_is_done_before_the_mailbox_was_read(day: Disaster) -> None:
     must_not_be_held(bench.store)
 
 
+def test_a_backup_of_a_held_desk_knows_what_was_lost_before(day: Disaster) -> None:
+    """The nightly backup went on while nobody had run `reconcile`, and was restored in its turn."""
+    for number in (1, 2):
+        day.receive(from_diego(number), LOST + number * HOUR)
+    day.provider_saves()
+    bench = day.strike()
+    first = Ledger(bench.store).lost_time()
+    bench.close()
+    back_up(day.path, day.path.with_name("held.db"))
+    restore(day.path.with_name("held.db"), day.path, RESTORE + 9 * HOUR, force=True)
+    day.bench = bench = Bench(day.path)
+    ledger = Ledger(bench.store)
+    again = ledger.lost_time()
+    assert first and again and (again.begin, again.end) == (first.begin, RESTORE + 9 * HOUR)
+    assert ledger.arrived_since("INBOX", 1, 4) == 2
+    assert day.settle().same_reference == 2
+
+
 def test_a_settlement_that_was_broken_off_is_taken_up_again(day: Disaster, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (1, 2, 3):
         day.receive(from_diego(number), LOST + number * HOUR)

@@ -50,18 +50,23 @@ class Ledger:
     # -- after a restore -------------------------------------------------------------------------------------------
 
     def note_restored(self, now: datetime) -> None:
-        """From now on nothing is handled or sent until `reconcile` says so. For a store of any version."""
+        """From now on nothing is handled or sent until `reconcile` says so. For a store of any version.
+
+        A backup made between a restore and its `reconcile` knows nothing of the time that was lost then either.
+        """
         row = self.store._one(
             """SELECT max(at) AS at FROM (SELECT max(last_fetch_at) AS at FROM mailbox_cursor
             UNION SELECT max(stored_at) FROM inbound UNION SELECT max(at) FROM ticket_event)"""
         )
-        begin = row["at"] or stamp(now)
+        still_lost = self.store.fact(LAST_SIGN) if self.held() else None
+        begin = still_lost or row["at"] or stamp(now)
         read_to = {
             row["mailbox"]: [row["uidvalidity"], row["last_uid"]]
             for row in self.store._all("SELECT mailbox, uidvalidity, last_uid FROM mailbox_cursor")
         }
         with self.store.transaction():
-            self.store.set_fact(READ_TO, json.dumps(read_to))
+            if not still_lost:
+                self.store.set_fact(READ_TO, json.dumps(read_to))
             held = f"restored from a backup of {begin[:16].replace('T', ' ')} UTC: nothing is sent until `reconcile`"
             for name, value in ((HELD, held), (RESTORED, stamp(now)), (LAST_SIGN, min(begin, stamp(now)))):
                 self.store.set_fact(name, value)
