@@ -21,7 +21,7 @@ from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_files import back_up, restore
 from pqr_mailbot.adapters.sqlite_ledger import JUNK, LOOKED_ON, MISSING, Ledger
-from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_reconcile
 from pqr_mailbot.adapters.sqlite_verify import damages
 from pqr_mailbot.flows import reconcile
 from pqr_mailbot.flows.books import Books
@@ -413,3 +413,16 @@ def test_a_sent_folder_that_cannot_be_read_lets_nothing_go(desk: Desk, tmp_path:
     with pytest.raises(Trouble):
         task.whole(lambda store, arrived: Aftermath(desk.handler(store), desk.now, arrived).settle())
     assert desk.books.do_now(lambda store: Ledger(store).held())
+
+
+def test_two_commands_do_not_make_good_the_same_restore(desk: Desk, tmp_path: Path) -> None:
+    desk.once()
+    desk.arrives(numbered(1))
+    back_up(desk.path, tmp_path / "copy.db")
+    desk.now += HOUR
+    desk.lost_and_restored(tmp_path / "copy.db")
+    with only_reconcile(desk.path), pytest.raises(StoreProblem, match="another `reconcile` is at work"):
+        desk.report()
+    assert desk.report().settled
+    with only_reconcile(desk.path):
+        assert desk.report().settled is None  # nothing is held: anybody may look

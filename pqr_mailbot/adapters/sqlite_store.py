@@ -1152,8 +1152,30 @@ def only_daemon(path: Path) -> Iterator[DaemonLock]:
     with _one_line(path):
         lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
     with lock:
-        try:
+        with _one_line(path), _nobody_else(f"{path}: another pqr-mailbot is running on this store"):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
         yield DaemonLock(lock.fileno())
+
+
+@contextmanager
+def only_reconcile(path: Path) -> Iterator[None]:
+    """Held by the one command that makes good what a restore lost; raises StoreProblem for the second.
+
+    The lock is on the directory: a file that root made here would keep the service out.
+    """
+    with _one_line(path):
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _one_line(path), _nobody_else(f"{path}: another `reconcile` is at work after the restore"):
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def _nobody_else(words: str) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:
+        raise StoreProblem(words) from None

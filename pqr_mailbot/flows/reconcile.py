@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_ledger import JUNK, LOOKED_ON, MISSING, Kept, Ledger, LostTime
-from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant
+from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, only_reconcile
 from pqr_mailbot.adapters.tokens import carried_by, token_in
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.identify import thread_ids
@@ -117,9 +117,9 @@ class Reconciliation:
 
     def whole(self, settle: Settle) -> Report:
         """Everything. `settle`: what has to be done after a restore, when the mail of the lost time is here; it runs on
-        the thread of the books. Raises Trouble; then nothing was let go."""
-        report, held = Report(), self._ledger(Ledger.held)
-        with self._opened() as mailbox:
+        the thread of the books. Raises Trouble, StoreProblem; then nothing was let go."""
+        report = Report()
+        with self._held() as held, self._opened() as mailbox:
             if held and (lost := self._ledger(Ledger.lost_time)):
                 arrived = self._fetch_lost(mailbox, lost)
                 report.missing_rows += self._elsewhere(mailbox, lost)
@@ -131,6 +131,15 @@ class Reconciliation:
         report.counter = self._ledger(Ledger.counters)
         self._remember(report)
         return report
+
+    @contextmanager
+    def _held(self) -> Iterator[bool]:
+        """Is the desk held after a restore? Then no other command makes it good meanwhile: a mail handled by two would
+        be two cases."""
+        with ExitStack() as alone:
+            if self._ledger(Ledger.held):
+                alone.enter_context(only_reconcile(self.books.do_now(lambda store: store.path)))
+            yield bool(self._ledger(Ledger.held))
 
     # -- once a day ------------------------------------------------------------------------------------------------
 
