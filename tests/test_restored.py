@@ -258,6 +258,17 @@ def test_a_number_in_a_subject_alone_is_skipped_but_given_to_nobody(day: Disaste
     assert damages(day.path) == []
 
 
+def test_a_number_made_up_in_an_answer_to_a_letter_of_ours_is_given_to_nobody(day: Disaster) -> None:
+    """Clara has a letter of ours, and with it a proof of nothing but that."""
+    ack = day.bench.letters("acknowledgement")[0].raw
+    day.receive(eml(subject="Molienda", text="¿Cuál sirve?", message_id="<d1@otro.test>"))
+    day.receive(reply(ack, CLARA.address, "[PQR-2026-900000] Molienda", thread="<d1@otro.test>"), LOST + HOUR)
+    bench = day.strike()
+    day.settle()
+    assert [row["reference"] for row in bench.tickets()] == [ONE, FOUR]
+    assert damages(day.path) == []
+
+
 def test_mail_after_the_restore_is_answered_as_always(day: Disaster) -> None:
     bench = day.strike()
     day.settle()
@@ -459,13 +470,16 @@ THEN: list[tuple[str, list[FoundLetter], list[LostMail], dict[int, str]]] = [
     ("an answer, its mail gone", [], [lost(1, subject="Otra"), lost(3, (TWO,), True)], {3: TWO}),
     ("a subject alone", [], [lost(1), lost(3, (TWO,))], {}),
     ("an answer about another's case", [letter(1, TWO, "<m1>")], [lost(1), lost(3, (TWO,), True, **EVA)], {1: TWO}),
+    ("a number made up", [], [lost(1), lost(3, ("PQR-2026-900000",), True)], {}),
+    ("a number of another year", [], [lost(1), lost(3, ("PQR-2031-000001",), True)], {}),
+    ("a number that is none", [], [lost(1), lost(3, ("PQR-2026-000000",), True)], {}),
     ("two who claim one number", [], [lost(1, (TWO,), True), lost(2, (TWO,), True, **EVA)], {1: TWO}),
 ]
 
 
 @pytest.mark.parametrize(("letters", "mails", "then"), [row[1:] for row in THEN], ids=[row[0] for row in THEN])
 def test_which_number_a_case_had(letters: list[FoundLetter], mails: list[LostMail], then: dict[int, str]) -> None:
-    assert references_then(letters, mails, {ONE}) == then
+    assert references_then(letters, mails, {ONE}, {2026: 9}) == then
 
 
 COUNTERS: list[tuple[list[str], list[str], dict[int, int]]] = [  # of letters, of subjects, what comes of it

@@ -94,7 +94,7 @@ class Aftermath:
         highest = counters(letters, subjects, last, years)
         if not letters:  # no mail opens more than one case, so no more numbers can have been given
             highest = {year: max(highest.get(year, 0), last.get(year, 0) + self.arrived) for year in years}
-        then = references_then(letters, mails, ledger.references())
+        then = references_then(letters, mails, ledger.references(), {**last, **highest})
         return LostWork(letters, then), highest
 
     def _mails(self, ledger: Ledger, lost: LostTime) -> Iterator[tuple[int, bool, datetime, Mail]]:
