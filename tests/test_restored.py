@@ -217,6 +217,16 @@ def test_without_a_proof_the_number_is_new_and_the_acknowledgement_waits(day: Di
     assert damages(day.path) == []
 
 
+def test_numbers_are_not_given_again_when_the_server_has_renumbered_the_inbox(day: Disaster) -> None:
+    """Then its UIDs do not tell how many mails came: those that are there do."""
+    for number in (1, 2, 3):
+        day.receive(from_diego(number), LOST + number * HOUR)
+    bench = day.strike()
+    day.settle(arrived=0)
+    assert [row["number"] for row in bench.tickets()] == [1, 5, 6, 7]
+    assert damages(day.path) == []
+
+
 def test_an_agent_lets_a_held_acknowledgement_go(day: Disaster) -> None:
     day.receive(from_diego(1))
     bench = day.strike()
