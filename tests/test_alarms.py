@@ -81,6 +81,12 @@ WRONG: list[tuple[str, Seen, Expected, list[tuple[str, float | None]]]] = [
     ("no probe without a mailbox", Seen((DEAF,), probe_missing_since=ago(11)), HOURLY, [("imap", 5)]),
     ("folders", replace(FETCHED, move_problem="a", sent_problem="b"), HOURLY, [("move_to", 5), ("sent_folder", 5)]),
     ("restored", replace(FETCHED, held="restored from a backup"), HOURLY, [("restored", 0)]),
+    (
+        "held, so letters and probes wait",
+        replace(FETCHED, held="x", late=1, untried=1, put_off=1, probe_missing_since=ago(11)),
+        HOURLY,
+        [("restored", 0)],
+    ),
     ("mail without a row", replace(FETCHED, missing="1 mail on the server"), HOURLY, [("missing_mail", 0)]),
     ("no patience", Seen(servers=(DOWN,)), Expected(patience=timedelta()), [("smtp", 0), ("fetch", 0)]),
 ]

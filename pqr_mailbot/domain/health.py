@@ -87,8 +87,8 @@ def problems(seen: Seen, expected: Expected, zone: ZoneInfo, now: datetime) -> l
         *(_server(one, expected, zone) for one in seen.servers if one.name == OAUTH2 or one.problem != no_token),
         *deaf,
         *_mails_and_letters(seen, expected),
-        *([] if SMTP in failing else _queue(seen, expected)),
-        *([] if deaf or failing else _heartbeat(seen, expected, zone)),
+        *([] if SMTP in failing or seen.held else _queue(seen, expected)),
+        *([] if deaf or failing or seen.held else _heartbeat(seen, expected, zone)),
         *_folders(seen, expected),
         *_missing(seen),
     ]
