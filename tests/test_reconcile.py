@@ -23,9 +23,11 @@ from pqr_mailbot.adapters.sqlite_files import back_up, restore
 from pqr_mailbot.adapters.sqlite_ledger import JUNK, LOOKED_ON, MISSING, Ledger
 from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_reconcile
 from pqr_mailbot.adapters.sqlite_verify import damages
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.flows import reconcile
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.handle import Handler
+from pqr_mailbot.flows.heartbeat import Heartbeat
 from pqr_mailbot.flows.providers import Standing
 from pqr_mailbot.flows.receive import Reading, Receiver
 from pqr_mailbot.flows.reconcile import DailyLook, Reconciliation, Report
@@ -300,6 +302,19 @@ def test_customers_in_the_junk_folder(desk: Desk) -> None:
     assert "Spam" in shown and "Carta 2" in shown and "clara@correo.test" in shown
     told = plain.document(plain.reconciled_json(report))
     assert "Carta 2" not in told and "clara@" not in told and "<n2@correo.test>" in told
+
+
+def test_a_probe_in_the_junk_folder_is_no_customer(desk: Desk) -> None:
+    """It says why the heartbeat does not come back."""
+    desk.once()
+    policy = replace(POLICY, expected=Expected(heartbeat=HOUR))
+    beat = lambda store: Heartbeat(replace(desk.handler(store), desk=replace(DESK, policy=policy))).beat(desk.now)  # noqa: E731
+    assert desk.books.do_now(beat)
+    (probe,) = desk.rows("SELECT raw FROM outbox WHERE letter = 'heartbeat'")[0]
+    desk.colleague.create_folder("Spam")
+    desk.arrives(probe.replace(b"Message-ID: <pqr.", b"Message-ID: <otro."), folder="Spam")
+    assert [row.why for row in desk.report().junk] == ["junk folder, not read: a letter of ours"]
+    assert desk.fact(JUNK) == ""
 
 
 # -- letters of unknown fate ---------------------------------------------------------------------------------------
