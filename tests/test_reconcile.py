@@ -78,7 +78,7 @@ class Desk:
         )
         to_sent = lambda mailbox: mailbox.examine("Enviadas")  # noqa: E731
         return Reconciliation(
-            self.books, opened, to_sent, receiver, self.watch(), self.reading, POLICY, lambda: self.now
+            self.books, opened, to_sent, receiver, self.watch(), self.reading, POLICY, lambda: self.now, pause=0
         )
 
     def report(self) -> Report:
@@ -196,13 +196,15 @@ def test_a_mail_that_was_never_fetched_becomes_a_case(desk: Desk, by: str) -> No
 
 
 class Empty:
-    """A server that hands out no mail."""
+    """A server that hands out no mail, or only not the first one of a folder."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
+    def __init__(self, mailbox: Mailbox, folder: str = "") -> None:
+        self._mailbox, self._folder = mailbox, folder
 
     def bodies(self, uids: Any) -> Any:
-        return {}
+        first = min(self._mailbox.uids_after(0)) if self._folder else 0
+        withheld = {first} if self._folder == self._mailbox.folder else set() if self._folder else set(uids)
+        return {uid: raw for uid, raw in self._mailbox.bodies(uids).items() if uid not in withheld}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mailbox, name)
@@ -428,6 +430,28 @@ def test_a_sent_folder_that_cannot_be_read_lets_nothing_go(desk: Desk, tmp_path:
     with pytest.raises(Trouble):
         task.whole(lambda store, arrived: Aftermath(desk.handler(store), desk.now, arrived).settle())
     assert desk.books.do_now(lambda store: Ledger(store).held())
+
+
+@pytest.mark.parametrize("folder", ["Procesados", "Enviadas"])
+def test_a_mail_that_is_not_handed_out_does_not_hold_the_desk_for_ever(desk: Desk, tmp_path: Path, folder: str) -> None:
+    """All the others are had, and it is seen as one that failed."""
+    if folder == "Procesados":
+        desk.colleague.create_folder(folder)
+        desk.reading = replace(desk.reading, move_to=folder)
+    desk.once()
+    back_up(desk.path, tmp_path / "copy.db")
+    desk.now += HOUR
+    for number in (1, 2, 3):
+        desk.arrives(numbered(number, f"c{number}@correo.test"))
+        desk.once()
+    for (raw,) in desk.rows("SELECT raw FROM outbox WHERE letter = 'acknowledgement'"):
+        desk.arrives(raw, folder="Enviadas")
+    desk.now += HOUR
+    desk.lost_and_restored(tmp_path / "copy.db")
+    desk.wrap = partial(Empty, folder=folder)
+    settled = desk.report().settled
+    assert settled and (settled.same_reference, settled.letters_held) == (2, folder == "Enviadas")
+    assert desk.rows("SELECT state, count(*) FROM inbound GROUP BY state") == [("done", 5), ("failed", 1)]
 
 
 def test_two_commands_do_not_make_good_the_same_restore(desk: Desk, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as of_day
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -40,8 +42,9 @@ ALL = 2**62
 LOOKED_THROUGH = 5_000  # mails of another folder, the latest, in which a mail is looked for
 JUNK_DAYS, JUNK_SHOWN = timedelta(days=30), 1_000  # of the junk folder, the latest
 UNCERTAIN_DAYS = timedelta(days=30)  # for which a letter of unknown fate is looked for by itself
+WITHHELD_TRIES = 50  # after a restore, until every mail that is named and not handed out has been set apart
 EVER = datetime(1970, 1, 2, tzinfo=UTC)
-QUIET = time(3)  # from this hour of the office on the day's look is taken
+QUIET = of_day(3)  # from this hour of the office on the day's look is taken
 PATIENCE = timedelta(hours=1)  # after a look that failed
 EVERY = 30.0  # seconds between two questions whether it is time
 FIELDS = (
@@ -112,6 +115,7 @@ class Reconciliation:
     reading: Reading
     policy: Policy
     clock: Callable[[], datetime]
+    pause: float = 2.0  # seconds before a mail that is not handed out is asked for again
     _mailbox: Mailbox | None = None
 
     # -- the command -----------------------------------------------------------------------------------------------
@@ -306,14 +310,14 @@ class Reconciliation:
         """Everything that the mailbox has of the lost time, as raw mail. Returns how many mails came to the inbox."""
         inbox = mailbox.folder
         ask = partial(Ledger.arrived_since, mailbox=inbox, uidvalidity=mailbox.uidvalidity, uidnext=next_uid(mailbox))
-        self.receiver.catch_up(mailbox)
+        self._patiently(lambda: self.receiver.catch_up(mailbox))
         if self.reading.move_to:
             self._fetch_moved(mailbox, lost)
-        if self.sent:
+        if sent := self.sent:
             try:
                 self.to_sent(mailbox)
                 uids = mailbox.uids_since(local_day(lost.begin - SLACK, self.reading.zone))
-                self.sent.fetch(mailbox, self._unkept(mailbox, uids))
+                self._patiently(lambda: sent.fetch(mailbox, self._unkept(mailbox, uids)))
             except NoSentFolder as absent:
                 log.warning("%s; what was sent in the lost time is not proved", absent)
         mailbox.examine(inbox)
@@ -324,9 +328,27 @@ class Reconciliation:
         folder = self.reading.move_to
         unknown = self._unknown(self._latest(mailbox, folder, lost.begin - SLACK))
         fetcher, cursor = Fetcher(self.reading.max_bytes, self.clock), Cursor(mailbox.uidvalidity, 0, lost.begin)
-        for envelopes in fetcher.batches(mailbox, [uid for uid, _ in unknown]):
-            mails = fetcher.mails(mailbox, envelopes)
-            self.books.do_now(partial(self._keep, folder=folder, cursor=cursor, mails=mails))
+
+        def fetch() -> None:
+            for envelopes in fetcher.batches(mailbox, [uid for uid, _ in unknown]):
+                mails = fetcher.mails(mailbox, envelopes)
+                self.books.do_now(partial(self._keep, folder=folder, cursor=cursor, mails=mails))
+
+        self._patiently(fetch)
+
+    def _patiently(self, fetch: Callable[[], object]) -> None:
+        """Again and again, so that the fetcher sets apart what the server names and does not hand out: one such mail
+        must not hold the desk for ever."""
+        for _ in range(WITHHELD_TRIES):
+            try:
+                fetch()
+            except Trouble as trouble:
+                if trouble.kind != "withheld":
+                    raise
+                time.sleep(self.pause)
+            else:
+                return
+        fetch()
 
     def _keep(self, store: Store, folder: str, cursor: Cursor, mails: list[RawMail]) -> None:
         with store.transaction():
