@@ -59,6 +59,12 @@ WRONG: list[tuple[str, Seen, Expected, list[tuple[str, float | None]]]] = [
     ("both servers", Seen(servers=(DEAF, DOWN)), HOURLY, [("imap", 5), ("smtp", 5)]),
     ("a dead token", Seen(servers=(NO_TOKEN, DEAF)), HOURLY, [("oauth2", 0), ("imap", 5)]),
     ("a dead token, told once", Seen(servers=(replace(NO_TOKEN, name="imap"), NO_TOKEN)), HOURLY, [("oauth2", 0)]),
+    (
+        "a dead token, then another answer",
+        Seen(servers=(replace(NO_TOKEN, name="imap", problem="login.test:443: no answer in time"), NO_TOKEN)),
+        HOURLY,
+        [("oauth2", 0)],
+    ),
     ("never fetched", Seen(), HOURLY, [("fetch", 5)]),
     ("silence", Seen(last_fetch_at=ago(5.1)), HOURLY, [("fetch", 1)]),
     ("no silence yet", Seen(last_fetch_at=ago(4.9)), HOURLY, []),

@@ -364,12 +364,14 @@ class Store:
         )  # fmt: skip
 
     def providers_freed(self, name: str) -> None:
-        """This provider is well again: those that failed only because it did may be tried at once."""
+        """This provider is well again: those that failed only because it did, whose trouble begins with its endpoint,
+        may be tried at once."""
         self._run(
-            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ? AND problem IN
-            (SELECT problem FROM provider WHERE name = ?)""",
-            name, name,
-        )  # fmt: skip
+            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ?1
+            AND substr(problem, 1, instr(problem, ': ')) IN
+                (SELECT substr(problem, 1, instr(problem, ': ')) FROM provider WHERE name = ?1)""",
+            name,
+        )
 
     def provider_forgotten(self, name: str) -> None:
         self._run("DELETE FROM provider WHERE name = ?", name)
