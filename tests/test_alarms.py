@@ -340,6 +340,26 @@ def test_an_outage_is_told_once_and_its_end_once(watched: Watched, caplog: pytes
     assert [row.message for row in caplog.records if row.message.startswith("all clear: imap")]
 
 
+def test_a_token_that_is_there_again_is_the_end_of_all_its_trouble(watched: Watched) -> None:
+    """SMTP was tried in vain for the alarm's letter, which has no reason to go any more: nothing is tried now."""
+    dead = Trouble("login", "login.test:443: access refused")
+
+    def mends(bench: Bench) -> None:
+        bench.store.providers_freed("oauth2")
+        Standing("oauth2", "mark").well(bench.store, watched.now)
+
+    for name in ("oauth2", "smtp"):
+        watched.do(lambda bench, name=name: Standing(name, "mark").failed(bench.store, dead, watched.now))
+    watched.look()
+    watched.do(mends)
+    for _ in range(12):
+        watched.now += MINUTE
+        watched.fetched()
+        watched.look()
+    assert watched.commands == [("alarm", "oauth2"), ("all_clear", "oauth2")]
+    assert watched.status()["healthy"]
+
+
 def test_status_and_the_alarms_name_the_same(watched: Watched) -> None:
     failed = watched.read(lambda bench: bench.post(eml()))
     watched.do(lambda bench: bench.store.fail_inbound(failed, "boom"))

@@ -365,9 +365,10 @@ class Store:
 
     def providers_freed(self, name: str) -> None:
         """This provider is well again: those that failed only because it did, whose trouble begins with its endpoint,
-        may be tried at once."""
+        may be tried at once, and until then nothing is known to be wrong with them."""
         self._run(
-            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ?1
+            """UPDATE provider SET failures = 0, failing_since = NULL, next_attempt_at = NULL, refused = '',
+            problem = NULL WHERE name <> ?1
             AND substr(problem, 1, instr(problem, ': ')) IN
                 (SELECT substr(problem, 1, instr(problem, ': ')) FROM provider WHERE name = ?1)""",
             name,
