@@ -286,6 +286,19 @@ def test_mail_after_the_restore_is_answered_as_always(day: Disaster) -> None:
     assert day.states("reference = 'PQR-2026-000002'")[0] == "acknowledgement>diego@otro.test queued"
 
 
+def test_a_mail_that_somebody_puts_back_into_the_inbox_is_as_doubtful(day: Disaster) -> None:
+    """The lost desk had acknowledged it before a colleague filed it; `reconcile` names it, nobody has handled it."""
+    day.receive(from_diego(1))
+    raw, at = day.inbox.pop()
+    bench = day.strike()
+    day.settle(arrived=1)
+    bench.take(raw, at)
+    assert day.states("reference = 'PQR-2026-000003'") == [
+        "acknowledgement>diego@otro.test uncertain",
+        "notification>luz@lohas.test queued",
+    ]
+
+
 # -- letters that were in the queue, and those of the clock --------------------------------------------------------
 
 

@@ -99,6 +99,14 @@ class Ledger:
         )
         return [row["id"] for row in rows]
 
+    def doubt_late(self, inbound_id: int, received_at: datetime) -> bool:
+        """A mail that is handled after `reconcile`: does it come out of the lost time? Somebody had filed it, say, and
+        put it back into the inbox. Then it may have been handled too."""
+        if not (lost := self.lost_time()) or not lost.begin < received_at <= lost.end:
+            return False
+        self.store._run("UPDATE inbound SET doubtful = 1 WHERE id = ?", inbound_id)
+        return True
+
     def doubt_letters(self, lost: LostTime) -> int:
         """Letters to customers that were in the queue when the backup was made are not sent by themselves. Colleagues
         get theirs, if need be twice, with the same Message-ID. Returns how many are held."""
