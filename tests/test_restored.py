@@ -423,6 +423,35 @@ def test_a_backup_of_a_held_desk_knows_what_was_lost_before(day: Disaster) -> No
     assert day.settle().same_reference == 2
 
 
+def test_restored_twice_no_number_is_given_to_two_customers(day: Disaster) -> None:
+    """Nothing lies in Sent. Between the two the desk worked, and gave Eva a number."""
+    for number in (1, 2, 3):
+        day.receive(from_diego(number), LOST + number * HOUR)
+    day.strike()
+    day.settle()
+    eva = eml("eva@lejos.test", "Pedido", "¿Cuánto vale la libra?", "<e1@lejos.test>")
+    given = day.receive(eva, RESTORE + 2 * HOUR)["reference"]
+    day.strike()
+    day.settle()
+    assert given not in [row["reference"] for row in day.bench.tickets()]
+    assert damages(day.path) == []
+
+
+def test_the_numbers_of_another_desk_are_nobodys(day: Disaster, tmp_path: Path) -> None:
+    other = Bench(tmp_path / "other.db")
+    for number in (1, 2, 3):
+        other.take(from_diego(number))
+    other.close()
+    restore(day.copy, tmp_path / "other.db", RESTORE, force=True)
+    other = Bench(tmp_path / "other.db")
+    assert Ledger(other.store).given() == {}
+    other.close()
+    day.bench.close()
+    restore(day.copy, day.path, RESTORE, force=True)
+    day.bench = Bench(day.path)
+    assert Ledger(day.bench.store).given() == {2026: 1}
+
+
 def test_a_settlement_that_was_broken_off_is_taken_up_again(day: Disaster, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (1, 2, 3):
         day.receive(from_diego(number), LOST + number * HOUR)

@@ -49,8 +49,9 @@ def restore(backup: Path, store: Path, now: datetime, force: bool) -> Path | Non
         _may_be_replaced(backup, store, force)
         with closing(opened(backup)) as source, _copied(source, backup, store.parent, store.name) as copy:
             _must_be_sound(copy, backup)
+            given = _numbers_given(store, copy)
             with closing(Store(_writable(copy), copy)) as restored:
-                Ledger(restored).note_restored(now)
+                Ledger(restored).note_restored(now, given)
             _sync(copy)
             _as_its_neighbours(copy)
             kept = _set_aside(store, now)
@@ -127,6 +128,21 @@ def _put(copy: Path, target: Path) -> None:
             raise StoreProblem(f"{target}: exists already; nothing was overwritten") from None
         copy.replace(target)
     _sync(target.parent)
+
+
+def _numbers_given(store: Path, copy: Path) -> dict[int, int]:
+    """The last number of each year that the store about to be given up has: they are known to be given. Nothing of a
+    store that cannot be read, or that is not the one whose backup it is."""
+    found = []
+    for path in (store, copy):
+        try:
+            with closing(opened(path)) as db:
+                names = db.execute("SELECT value FROM fact WHERE name = 'store_id'").fetchall()
+                found.append((names, dict(db.execute("SELECT year, last FROM reference_counter"))))
+        except (StoreProblem, sqlite3.Error):
+            return {}
+    (ours, given), (theirs, _) = found
+    return given if ours == theirs else {}
 
 
 def _set_aside(store: Path, now: datetime) -> Path | None:

@@ -96,6 +96,9 @@ class Aftermath:
         if not letters:  # no mail opens more than one case, so no more numbers can have been given
             came = max(came, self.arrived)
             highest = {year: max(highest.get(year, 0), last.get(year, 0) + came) for year in years}
+        for year, number in ledger.given().items():
+            if number > last.get(year, 0):
+                highest[year] = max(highest.get(year, 0), number)
         then = references_then(letters, mails, ledger.references(), {**last, **highest})
         return LostWork(letters, then), highest
 
