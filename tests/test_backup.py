@@ -143,7 +143,8 @@ def test_never_over_an_existing_file(store: Path, tmp_path: Path) -> None:
     target.write_text("dear diary")
     link = tmp_path / "dangling"
     link.symlink_to(tmp_path / "nowhere")
-    for path in (target, link, store):
+    (tmp_path / "once.db-wal").write_text("of a copy that is gone")
+    for path in (target, link, store, tmp_path / "once.db"):
         with pytest.raises(StoreProblem, match="exists already; nothing was overwritten"):
             back_up(store, path)
     assert target.read_text() == "dear diary"
@@ -280,8 +281,8 @@ def _change(path: Path, *statements: str) -> None:
 
 FUTURE = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('pqr_mailbot', 'm999_x', '2030')"
 NO_BACKUPS: list[tuple[str, Callable[[Path], object], str]] = [
-    ("missing", lambda path: path.unlink(), "no store yet"),
-    ("empty", lambda path: path.write_bytes(b""), "no store yet"),
+    ("missing", lambda path: path.unlink(), "no backup there"),
+    ("empty", lambda path: path.write_bytes(b""), "no backup there"),
     ("a diary", lambda path: path.write_text("dear diary" * 500), "file is not a database"),
     ("a directory", lambda path: (path.unlink(), path.mkdir()), "is a directory"),
     ("damaged", _overwritten, "copy.db: "),

@@ -28,8 +28,9 @@ def back_up(store: Path, target: Path) -> int:
     Raises StoreProblem: `target` is there already, the disk is full, or the store is damaged. Then there is no file.
     """
     with _named(target):
-        if os.path.lexists(target):
-            raise StoreProblem(f"{target}: exists already; nothing was overwritten")
+        for path in (target, *_beside(target)):  # a journal that lies there would be taken for the copy's
+            if os.path.lexists(path):
+                raise StoreProblem(f"{path}: exists already; nothing was overwritten")
         opened(store).close()  # says best what stands in the way
         # Not as `opened` does: a daemon that starts meanwhile must see that somebody reads.
         with closing(_writable(store)) as source, _copied(source, store, target.parent, target.name) as copy:
@@ -45,6 +46,8 @@ def restore(backup: Path, store: Path, now: datetime, force: bool) -> Path | Non
     The caller holds `only_daemon`. Raises StoreProblem; then the store is as it was.
     """
     with _named(store):
+        if not backup.exists() or (backup.is_file() and not backup.stat().st_size):
+            raise StoreProblem(f"{backup}: no backup there")
         store = store.resolve()  # a link to a store on another disk stays one
         _may_be_replaced(backup, store, force)
         with closing(opened(backup)) as source, _copied(source, backup, store.parent, store.name) as copy:
