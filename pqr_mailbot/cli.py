@@ -274,6 +274,7 @@ def reconcile(office: Office, as_json: bool) -> None:
         books = resources.enter_context(closing(Books(lambda: Store.attach(settings.store.path))))
         source = wiring.token_source(settings, secrets, books, utc_now)
         if source:
+            source.in_haste = True
             resources.callback(source.close)
         task = wiring.reconciliation_of(settings, secrets, books, utc_now, source.token if source else None)
         report = task.whole(partial(wiring.settle, settings, utc_now, plain.with_bar))

@@ -59,6 +59,12 @@ WRONG: list[tuple[str, Seen, Expected, list[tuple[str, float | None]]]] = [
     ("both servers", Seen(servers=(DEAF, DOWN)), HOURLY, [("imap", 5), ("smtp", 5)]),
     ("a dead token", Seen(servers=(NO_TOKEN, DEAF)), HOURLY, [("oauth2", 0), ("imap", 5)]),
     ("a dead token, told once", Seen(servers=(replace(NO_TOKEN, name="imap"), NO_TOKEN)), HOURLY, [("oauth2", 0)]),
+    (
+        "a dead token, then another answer",
+        Seen(servers=(replace(NO_TOKEN, name="imap", problem="login.test:443: no answer in time"), NO_TOKEN)),
+        HOURLY,
+        [("oauth2", 0)],
+    ),
     ("never fetched", Seen(), HOURLY, [("fetch", 5)]),
     ("silence", Seen(last_fetch_at=ago(5.1)), HOURLY, [("fetch", 1)]),
     ("no silence yet", Seen(last_fetch_at=ago(4.9)), HOURLY, []),
@@ -81,6 +87,12 @@ WRONG: list[tuple[str, Seen, Expected, list[tuple[str, float | None]]]] = [
     ("no probe without a mailbox", Seen((DEAF,), probe_missing_since=ago(11)), HOURLY, [("imap", 5)]),
     ("folders", replace(FETCHED, move_problem="a", sent_problem="b"), HOURLY, [("move_to", 5), ("sent_folder", 5)]),
     ("restored", replace(FETCHED, held="restored from a backup"), HOURLY, [("restored", 0)]),
+    (
+        "held, so letters and probes wait",
+        replace(FETCHED, held="x", late=1, untried=1, put_off=1, probe_missing_since=ago(11)),
+        HOURLY,
+        [("restored", 0)],
+    ),
     ("mail without a row", replace(FETCHED, missing="1 mail on the server"), HOURLY, [("missing_mail", 0)]),
     ("no patience", Seen(servers=(DOWN,)), Expected(patience=timedelta()), [("smtp", 0), ("fetch", 0)]),
 ]
@@ -326,6 +338,26 @@ def test_an_outage_is_told_once_and_its_end_once(watched: Watched, caplog: pytes
     assert watched.letters[-1:] == ["all_clear>sistemas@lohas.test"]
     assert (watched.status()["alarms"], watched.status()["healthy"]) == ([], True)
     assert [row.message for row in caplog.records if row.message.startswith("all clear: imap")]
+
+
+def test_a_token_that_is_there_again_is_the_end_of_all_its_trouble(watched: Watched) -> None:
+    """SMTP was tried in vain for the alarm's letter, which has no reason to go any more: nothing is tried now."""
+    dead = Trouble("login", "login.test:443: access refused")
+
+    def mends(bench: Bench) -> None:
+        bench.store.providers_freed("oauth2")
+        Standing("oauth2", "mark").well(bench.store, watched.now)
+
+    for name in ("oauth2", "smtp"):
+        watched.do(lambda bench, name=name: Standing(name, "mark").failed(bench.store, dead, watched.now))
+    watched.look()
+    watched.do(mends)
+    for _ in range(12):
+        watched.now += MINUTE
+        watched.fetched()
+        watched.look()
+    assert watched.commands == [("alarm", "oauth2"), ("all_clear", "oauth2")]
+    assert watched.status()["healthy"]
 
 
 def test_status_and_the_alarms_name_the_same(watched: Watched) -> None:

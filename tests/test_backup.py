@@ -143,7 +143,8 @@ def test_never_over_an_existing_file(store: Path, tmp_path: Path) -> None:
     target.write_text("dear diary")
     link = tmp_path / "dangling"
     link.symlink_to(tmp_path / "nowhere")
-    for path in (target, link, store):
+    (tmp_path / "once.db-wal").write_text("of a copy that is gone")
+    for path in (target, link, store, tmp_path / "once.db"):
         with pytest.raises(StoreProblem, match="exists already; nothing was overwritten"):
             back_up(store, path)
     assert target.read_text() == "dear diary"
@@ -229,6 +230,31 @@ def test_a_link_to_a_store_stays_one(store: Path, tmp_path: Path) -> None:
     assert link.is_symlink() and damages(link) == []
 
 
+def test_what_was_kept_is_never_written_over(store: Path, tmp_path: Path) -> None:
+    """Two restores in one second keep two stores."""
+    copy, before = tmp_path / "copy.db", tables(store)
+    back_up(store, copy)
+    kept = [restore(copy, store, NOW, force=True) for _ in range(3)]
+    assert [path.name.partition("154200")[2] for path in kept if path] == ["", "-2", "-3"]
+    assert kept[0] and tables(kept[0]) == before
+
+
+def test_the_journal_of_a_store_that_is_gone_is_not_taken_for_the_new_ones(store: Path, tmp_path: Path) -> None:
+    """The program was killed, its store moved away by hand, and the journal left behind."""
+    copy, journal = tmp_path / "copy.db", tmp_path / "desk.db-wal"
+    back_up(store, copy)
+    late = Store.open(store, NOW)
+    with late.transaction():
+        late.set_fact("late", "yes")
+    left = journal.read_bytes()
+    late.close()
+    store.unlink()
+    journal.write_bytes(left)
+    assert restore(copy, store, NOW, force=False) is None
+    assert "late" not in dict(tables(store)["fact"]) and damages(store) == []
+    assert (tmp_path / "desk.db.before-restore-20260601-154200-wal").read_bytes() == left
+
+
 def test_a_damaged_store_can_be_replaced(store: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     back_up(store, copy)
@@ -255,8 +281,8 @@ def _change(path: Path, *statements: str) -> None:
 
 FUTURE = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('pqr_mailbot', 'm999_x', '2030')"
 NO_BACKUPS: list[tuple[str, Callable[[Path], object], str]] = [
-    ("missing", lambda path: path.unlink(), "no store yet"),
-    ("empty", lambda path: path.write_bytes(b""), "no store yet"),
+    ("missing", lambda path: path.unlink(), "no backup there"),
+    ("empty", lambda path: path.write_bytes(b""), "no backup there"),
     ("a diary", lambda path: path.write_text("dear diary" * 500), "file is not a database"),
     ("a directory", lambda path: (path.unlink(), path.mkdir()), "is a directory"),
     ("damaged", _overwritten, "copy.db: "),

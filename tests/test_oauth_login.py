@@ -9,7 +9,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from test_smtp_mailer import CLARA, LETTER, ScriptedSmtp
 from test_token_source import Desk
 from token_server import CLIENT, CLIENT_SECRET, TokenServer, refusing
 
-from pqr_mailbot import config, wiring
+from pqr_mailbot import cli, config, wiring
 from pqr_mailbot.adapters.connection import AccessToken, Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.smtp_mailer import Mailer
@@ -256,6 +256,24 @@ def test_check_keeps_the_new_refresh_token_or_does_not_ask_for_one(
     with closing(sqlite3.connect(tmp_path / "desk.db")) as store:
         assert store.execute("SELECT refresh_token FROM oauth_token").fetchall() == [(provider.refresh_token,)]
     assert provider.refresh_token != REFRESH
+
+
+def test_reconcile_asks_for_a_token_though_the_desk_is_waiting_to(tmp_path: Path, provider: TokenServer) -> None:
+    """An admin asked for it now; what passes makes only the desk itself wait."""
+    (tmp_path / "client").write_text(CLIENT_SECRET)
+    keys = {**OAUTH2, "client_secret": "file:client", "token_url": provider.url}
+    (tmp_path / "config.toml").write_text(
+        '[office]\nname = "Lohas"\naddress = "info@lohas.test"\n[store]\npath = "desk.db"\n'
+        '[[agents]]\naddress = "ana@lohas.test"\nname = "Ana"\n[smtp]\nhost = "127.0.0.1"\ntls = "none"\n'
+        '[imap]\nhost = "127.0.0.1"\nport = 1\ntls = "none"\nauth = "oauth2"\nusername = "info@lohas.test"\n'
+        "[oauth2]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()), "utf-8",
+    )  # fmt: skip
+    now = datetime.now(UTC)
+    with closing(Store.open(tmp_path / "desk.db", now)) as store, store.transaction():
+        store.provider_failed("oauth2", "it was ill", now + timedelta(minutes=5), "", now)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--config", str(tmp_path / "config.toml"), "reconcile"])
+    assert (ended.value.code, len(provider.asked)) == (1, 1)  # nothing listens for IMAP there
 
 
 def test_a_withdrawn_token_is_replaced_once(imap: Dovecot, provider: TokenServer, tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_files import back_up, restore
 from pqr_mailbot.adapters.sqlite_ledger import JUNK, LOOKED_ON, MISSING, Ledger
-from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_reconcile
 from pqr_mailbot.adapters.sqlite_verify import damages
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.flows import reconcile
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.handle import Handler
+from pqr_mailbot.flows.heartbeat import Heartbeat
 from pqr_mailbot.flows.providers import Standing
 from pqr_mailbot.flows.receive import Reading, Receiver
 from pqr_mailbot.flows.reconcile import DailyLook, Reconciliation, Report
@@ -76,7 +78,7 @@ class Desk:
         )
         to_sent = lambda mailbox: mailbox.examine("Enviadas")  # noqa: E731
         return Reconciliation(
-            self.books, opened, to_sent, receiver, self.watch(), self.reading, POLICY, lambda: self.now
+            self.books, opened, to_sent, receiver, self.watch(), self.reading, POLICY, lambda: self.now, pause=0
         )
 
     def report(self) -> Report:
@@ -194,13 +196,15 @@ def test_a_mail_that_was_never_fetched_becomes_a_case(desk: Desk, by: str) -> No
 
 
 class Empty:
-    """A server that hands out no mail."""
+    """A server that hands out no mail, or only not the first one of a folder."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
+    def __init__(self, mailbox: Mailbox, folder: str = "") -> None:
+        self._mailbox, self._folder = mailbox, folder
 
     def bodies(self, uids: Any) -> Any:
-        return {}
+        first = min(self._mailbox.uids_after(0)) if self._folder else 0
+        withheld = {first} if self._folder == self._mailbox.folder else set() if self._folder else set(uids)
+        return {uid: raw for uid, raw in self._mailbox.bodies(uids).items() if uid not in withheld}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mailbox, name)
@@ -300,6 +304,19 @@ def test_customers_in_the_junk_folder(desk: Desk) -> None:
     assert "Spam" in shown and "Carta 2" in shown and "clara@correo.test" in shown
     told = plain.document(plain.reconciled_json(report))
     assert "Carta 2" not in told and "clara@" not in told and "<n2@correo.test>" in told
+
+
+def test_a_probe_in_the_junk_folder_is_no_customer(desk: Desk) -> None:
+    """It says why the heartbeat does not come back."""
+    desk.once()
+    policy = replace(POLICY, expected=Expected(heartbeat=HOUR))
+    beat = lambda store: Heartbeat(replace(desk.handler(store), desk=replace(DESK, policy=policy))).beat(desk.now)  # noqa: E731
+    assert desk.books.do_now(beat)
+    (probe,) = desk.rows("SELECT raw FROM outbox WHERE letter = 'heartbeat'")[0]
+    desk.colleague.create_folder("Spam")
+    desk.arrives(probe.replace(b"Message-ID: <pqr.", b"Message-ID: <otro."), folder="Spam")
+    assert [row.why for row in desk.report().junk] == ["junk folder, not read: a letter of ours"]
+    assert desk.fact(JUNK) == ""
 
 
 # -- letters of unknown fate ---------------------------------------------------------------------------------------
@@ -413,3 +430,38 @@ def test_a_sent_folder_that_cannot_be_read_lets_nothing_go(desk: Desk, tmp_path:
     with pytest.raises(Trouble):
         task.whole(lambda store, arrived: Aftermath(desk.handler(store), desk.now, arrived).settle())
     assert desk.books.do_now(lambda store: Ledger(store).held())
+
+
+@pytest.mark.parametrize("folder", ["Procesados", "Enviadas"])
+def test_a_mail_that_is_not_handed_out_does_not_hold_the_desk_for_ever(desk: Desk, tmp_path: Path, folder: str) -> None:
+    """All the others are had, and it is seen as one that failed."""
+    if folder == "Procesados":
+        desk.colleague.create_folder(folder)
+        desk.reading = replace(desk.reading, move_to=folder)
+    desk.once()
+    back_up(desk.path, tmp_path / "copy.db")
+    desk.now += HOUR
+    for number in (1, 2, 3):
+        desk.arrives(numbered(number, f"c{number}@correo.test"))
+        desk.once()
+    for (raw,) in desk.rows("SELECT raw FROM outbox WHERE letter = 'acknowledgement'"):
+        desk.arrives(raw, folder="Enviadas")
+    desk.now += HOUR
+    desk.lost_and_restored(tmp_path / "copy.db")
+    desk.wrap = partial(Empty, folder=folder)
+    settled = desk.report().settled
+    assert settled and (settled.same_reference, settled.letters_held) == (2, folder == "Enviadas")
+    assert desk.rows("SELECT state, count(*) FROM inbound GROUP BY state") == [("done", 5), ("failed", 1)]
+
+
+def test_two_commands_do_not_make_good_the_same_restore(desk: Desk, tmp_path: Path) -> None:
+    desk.once()
+    desk.arrives(numbered(1))
+    back_up(desk.path, tmp_path / "copy.db")
+    desk.now += HOUR
+    desk.lost_and_restored(tmp_path / "copy.db")
+    with only_reconcile(desk.path), pytest.raises(StoreProblem, match="another `reconcile` is at work"):
+        desk.report()
+    assert desk.report().settled
+    with only_reconcile(desk.path):
+        assert desk.report().settled is None  # nothing is held: anybody may look

@@ -249,6 +249,18 @@ def test_when_it_is_well_again_who_was_kept_out_need_not_wait(desk: Desk) -> Non
     assert desk.provider("smtp").refused == "mark"  # it had a reason of its own
 
 
+def test_who_was_kept_out_by_an_earlier_answer_need_not_wait_either(desk: Desk) -> None:
+    """The endpoint said no, then that it is ill; IMAP still has the first in mind."""
+    desk.server.faults = [refusing("invalid_client", status=401), Fault(503)]
+    trouble = refused(desk.source())
+    desk.books.do_now(lambda store: Standing("imap", "mark").failed(store, trouble, desk.now))
+    desk.later(minutes=2)
+    assert str(refused(desk.source())) != str(trouble)
+    desk.later(minutes=20)
+    assert desk.source().token()
+    assert (desk.provider("imap").next_attempt_at, desk.provider("imap").refused) == (None, "")
+
+
 def test_status_tells_it_once_and_until_when_the_last_token_holds(desk: Desk) -> None:
     calendar = business_calendar()
 

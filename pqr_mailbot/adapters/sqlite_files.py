@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from pqr_mailbot.adapters.migrations import migrations
@@ -27,8 +28,9 @@ def back_up(store: Path, target: Path) -> int:
     Raises StoreProblem: `target` is there already, the disk is full, or the store is damaged. Then there is no file.
     """
     with _named(target):
-        if os.path.lexists(target):
-            raise StoreProblem(f"{target}: exists already; nothing was overwritten")
+        for path in (target, *_beside(target)):  # a journal that lies there would be taken for the copy's
+            if os.path.lexists(path):
+                raise StoreProblem(f"{path}: exists already; nothing was overwritten")
         opened(store).close()  # says best what stands in the way
         # Not as `opened` does: a daemon that starts meanwhile must see that somebody reads.
         with closing(_writable(store)) as source, _copied(source, store, target.parent, target.name) as copy:
@@ -44,15 +46,18 @@ def restore(backup: Path, store: Path, now: datetime, force: bool) -> Path | Non
     The caller holds `only_daemon`. Raises StoreProblem; then the store is as it was.
     """
     with _named(store):
+        if not backup.exists() or (backup.is_file() and not backup.stat().st_size):
+            raise StoreProblem(f"{backup}: no backup there")
         store = store.resolve()  # a link to a store on another disk stays one
         _may_be_replaced(backup, store, force)
         with closing(opened(backup)) as source, _copied(source, backup, store.parent, store.name) as copy:
             _must_be_sound(copy, backup)
+            given = _numbers_given(store, copy)
             with closing(Store(_writable(copy), copy)) as restored:
-                Ledger(restored).note_restored(now)
+                Ledger(restored).note_restored(now, given)
             _sync(copy)
             _as_its_neighbours(copy)
-            kept = _set_aside(store, now) if os.path.lexists(store) else None
+            kept = _set_aside(store, now)
             copy.replace(store)
             _sync(store.parent)
             return kept
@@ -86,7 +91,7 @@ def _copied(source: sqlite3.Connection, path: Path, directory: Path, name: str) 
         _sync(copy)
         yield copy
     finally:
-        for one in (copy, *(copy.with_name(copy.name + suffix) for suffix in BESIDE)):
+        for one in (copy, *_beside(copy)):
             one.unlink(missing_ok=True)
 
 
@@ -128,21 +133,51 @@ def _put(copy: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def _set_aside(store: Path, now: datetime) -> Path:
-    """The old store under another name. What lies in its journal goes into it first; if that cannot be done, it goes
-    along: a journal that stayed would be taken for the new store's."""
-    kept = store.with_name(f"{store.name}.before-restore-{now:%Y%m%d-%H%M%S}")
-    with suppress(sqlite3.Error), closing(_writable(store)) as old:
-        old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    for suffix in BESIDE:
-        beside = store.with_name(store.name + suffix)
-        if beside.exists():
-            beside.replace(kept.with_name(kept.name + suffix))
+def _numbers_given(store: Path, copy: Path) -> dict[int, int]:
+    """The last number of each year that the store about to be given up has: they are known to be given. Nothing of a
+    store that cannot be read, or that is not the one whose backup it is."""
+    found = []
+    for path in (store, copy):
+        try:
+            with closing(opened(path)) as db:
+                names = db.execute("SELECT value FROM fact WHERE name = 'store_id'").fetchall()
+                found.append((names, dict(db.execute("SELECT year, last FROM reference_counter"))))
+        except (StoreProblem, sqlite3.Error):
+            return {}
+    (ours, given), (theirs, _) = found
+    return given if ours == theirs else {}
+
+
+def _set_aside(store: Path, now: datetime) -> Path | None:
+    """The old store under another name, None when there is none. What lies in its journal goes into it first; if that
+    cannot be done, it goes along: a journal that stayed, even that of a store which is gone, would be taken for the new
+    store's."""
+    kept = _free_name(store, now)
+    there = os.path.lexists(store)
+    if there:
+        with suppress(sqlite3.Error), closing(_writable(store)) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    for beside, kept_beside in zip(_beside(store), _beside(kept), strict=True):
+        if os.path.lexists(beside):
+            beside.replace(kept_beside)
+    if not there:
+        return None
     try:
         os.link(store, kept)  # so that at no moment there is no store: starting would make an empty one
     except OSError:
         store.replace(kept)
     return kept
+
+
+def _free_name(store: Path, now: datetime) -> Path:
+    """For the store that is set aside: nothing that was kept before is written over."""
+    name = f"{store.name}.before-restore-{now:%Y%m%d-%H%M%S}"
+    names = (store.with_name(f"{name}-{number}" if number > 1 else name) for number in count(1))
+    return next(path for path in names if not any(map(os.path.lexists, (path, *_beside(path)))))
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in BESIDE]
 
 
 def _as_its_neighbours(copy: Path) -> None:

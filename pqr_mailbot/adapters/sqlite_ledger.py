@@ -16,6 +16,7 @@ from pqr_mailbot.domain.lost_time import skipped_words
 HELD = "held_after_restore"  # the facts: why nothing is handled or sent, "" when all is well;
 RESTORED, LAST_SIGN = "restored_at", "restored_from"  # from when to when the store knows nothing;
 READ_TO = "restored_read_to"  # how far each mailbox had been read then: JSON, UIDVALIDITY and UID;
+GIVEN = "restored_over_numbers"  # the last number of each year that the store given up for the backup had: JSON;
 MISSING, JUNK = "missing_mail", "junk_mail"  # what `status` tells of the last look at the mailbox;
 LOOKED_ON = "reconciled_on"  # and the day of that look
 SKIPPED = "references_skipped"  # the event that explains numbers without a ticket
@@ -49,19 +50,28 @@ class Ledger:
 
     # -- after a restore -------------------------------------------------------------------------------------------
 
-    def note_restored(self, now: datetime) -> None:
-        """From now on nothing is handled or sent until `reconcile` says so. For a store of any version."""
+    def note_restored(self, now: datetime, given: Mapping[int, int]) -> None:
+        """From now on nothing is handled or sent until `reconcile` says so. For a store of any version. `given`: the
+        last number of each year in the store that is given up.
+
+        A backup made between a restore and its `reconcile` knows nothing of the time that was lost then either.
+        """
         row = self.store._one(
             """SELECT max(at) AS at FROM (SELECT max(last_fetch_at) AS at FROM mailbox_cursor
             UNION SELECT max(stored_at) FROM inbound UNION SELECT max(at) FROM ticket_event)"""
         )
-        begin = row["at"] or stamp(now)
+        still_lost = self.store.fact(LAST_SIGN) if self.held() else None
+        known = self.given() if still_lost else {}
+        numbers = {year: max(given.get(year, 0), known.get(year, 0)) for year in {*given, *known}}
+        begin = still_lost or row["at"] or stamp(now)
         read_to = {
             row["mailbox"]: [row["uidvalidity"], row["last_uid"]]
             for row in self.store._all("SELECT mailbox, uidvalidity, last_uid FROM mailbox_cursor")
         }
         with self.store.transaction():
-            self.store.set_fact(READ_TO, json.dumps(read_to))
+            if not still_lost:
+                self.store.set_fact(READ_TO, json.dumps(read_to))
+            self.store.set_fact(GIVEN, json.dumps(numbers))
             held = f"restored from a backup of {begin[:16].replace('T', ' ')} UTC: nothing is sent until `reconcile`"
             for name, value in ((HELD, held), (RESTORED, stamp(now)), (LAST_SIGN, min(begin, stamp(now)))):
                 self.store.set_fact(name, value)
@@ -85,6 +95,10 @@ class Ledger:
         then = json.loads(self.store.fact(READ_TO) or "{}").get(mailbox, [0, 0])
         return max(0, uidnext - 1 - then[1]) if then[0] == uidvalidity else 0
 
+    def given(self) -> dict[int, int]:
+        """The last number of each year that the store given up for this one had."""
+        return {int(year): int(last) for year, last in json.loads(self.store.fact(GIVEN) or "{}").items()}
+
     def doubt_mails(self, lost: LostTime) -> list[int]:
         """The mails that wait and may have been handled in the lost time, in the order in which they came; what was
         sent goes after what was received."""
@@ -93,6 +107,14 @@ class Ledger:
             "SELECT id FROM inbound WHERE state = 'new' AND doubtful ORDER BY received_at, folder = 'sent', id"
         )
         return [row["id"] for row in rows]
+
+    def doubt_late(self, inbound_id: int, received_at: datetime) -> bool:
+        """A mail that is handled after `reconcile`: does it come out of the lost time? Somebody had filed it, say, and
+        put it back into the inbox. Then it may have been handled too."""
+        if not (lost := self.lost_time()) or not lost.begin < received_at <= lost.end:
+            return False
+        self.store._run("UPDATE inbound SET doubtful = 1 WHERE id = ?", inbound_id)
+        return True
 
     def doubt_letters(self, lost: LostTime) -> int:
         """Letters to customers that were in the queue when the backup was made are not sent by themselves. Colleagues

@@ -370,12 +370,15 @@ class Store:
         )  # fmt: skip
 
     def providers_freed(self, name: str) -> None:
-        """This provider is well again: those that failed only because it did may be tried at once."""
+        """This provider is well again: those that failed only because it did, whose trouble begins with its endpoint,
+        may be tried at once, and until then nothing is known to be wrong with them."""
         self._run(
-            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ? AND problem IN
-            (SELECT problem FROM provider WHERE name = ?)""",
-            name, name,
-        )  # fmt: skip
+            """UPDATE provider SET failures = 0, failing_since = NULL, next_attempt_at = NULL, refused = '',
+            problem = NULL WHERE name <> ?1
+            AND substr(problem, 1, instr(problem, ': ')) IN
+                (SELECT substr(problem, 1, instr(problem, ': ')) FROM provider WHERE name = ?1)""",
+            name,
+        )
 
     def provider_forgotten(self, name: str) -> None:
         self._run("DELETE FROM provider WHERE name = ?", name)
@@ -1158,8 +1161,30 @@ def only_daemon(path: Path) -> Iterator[DaemonLock]:
     with _one_line(path):
         lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
     with lock:
-        try:
+        with _one_line(path), _nobody_else(f"{path}: another pqr-mailbot is running on this store"):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
         yield DaemonLock(lock.fileno())
+
+
+@contextmanager
+def only_reconcile(path: Path) -> Iterator[None]:
+    """Held by the one command that makes good what a restore lost; raises StoreProblem for the second.
+
+    The lock is on the directory: a file that root made here would keep the service out.
+    """
+    with _one_line(path):
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _one_line(path), _nobody_else(f"{path}: another `reconcile` is at work after the restore"):
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def _nobody_else(words: str) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:
+        raise StoreProblem(words) from None

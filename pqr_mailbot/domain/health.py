@@ -80,18 +80,24 @@ class Problem:
 def problems(seen: Seen, expected: Expected, zone: ZoneInfo, now: datetime) -> list[Problem]:
     """Everything that is wrong. What only follows from another problem is not named beside it."""
     failing = {server.name for server in seen.servers}
-    no_token = next((server.problem for server in seen.servers if server.name == OAUTH2), None)
+    no_token = next((_whose(server) for server in seen.servers if server.name == OAUTH2), None)
     deaf = [] if IMAP in failing else list(_silence(seen, expected, zone, now))
     return [
         *_after_a_restore(seen),
-        *(_server(one, expected, zone) for one in seen.servers if one.name == OAUTH2 or one.problem != no_token),
+        *(_server(one, expected, zone) for one in seen.servers if one.name == OAUTH2 or _whose(one) != no_token),
         *deaf,
         *_mails_and_letters(seen, expected),
-        *([] if SMTP in failing else _queue(seen, expected)),
-        *([] if deaf or failing else _heartbeat(seen, expected, zone)),
+        *([] if SMTP in failing or seen.held else _queue(seen, expected)),
+        *([] if deaf or failing or seen.held else _heartbeat(seen, expected, zone)),
         *_folders(seen, expected),
         *_missing(seen),
     ]
+
+
+def _whose(server: Server) -> str:
+    """The endpoint whose trouble it is: a mail server for which there was no access token fails with the words of the
+    token endpoint, those of that moment."""
+    return server.problem.partition(": ")[0]
 
 
 def store_trouble(words: str, expected: Expected) -> Problem:

@@ -49,22 +49,28 @@ class LostMail:
 
 
 def references_then(
-    letters: Sequence[FoundLetter], mails: Sequence[LostMail], given: Collection[str]
+    letters: Sequence[FoundLetter], mails: Sequence[LostMail], given: Collection[str], highest: Mapping[int, int]
 ) -> dict[int, str]:
     """The number that the case of a mail had, by inbound id, for mails that opened one. `given`: the numbers that the
-    store's own tickets have. Both lists oldest first; no colleague's mail is among them."""
+    store's own tickets have. `highest`: the last number that can have been given in each year; who answers a letter of
+    ours may have made up the number in the subject. Both lists oldest first; no colleague's mail is among them."""
     then: dict[int, str] = {}
+
+    def free(reference: str) -> bool:
+        year, number = number_of(reference)
+        return 0 < number <= highest.get(year, 0) and reference not in {*given, *then.values()}
+
     holders: dict[str, set[str]] = {}
     for letter in letters:
         for reference in letter.references[:1] if not letter.internal else ():
             holders.setdefault(reference, set()).add(letter.recipient)
             opening = next((m for m in mails if m.message_id in letter.answers and m.author == letter.recipient), None)
-            if opening and opening.inbound_id not in then and reference not in {*given, *then.values()}:
+            if opening and opening.inbound_id not in then and free(reference):
                 then[opening.inbound_id] = reference
     for reply in mails:
         for reference in reply.references[:1] if reply.proven else ():
             theirs = reply.author in holders.get(reference, {reply.author})
-            if theirs and reference not in {*given, *then.values()}:
+            if theirs and free(reference):
                 then[_opening(reply, mails, then).inbound_id] = reference
     return then
 

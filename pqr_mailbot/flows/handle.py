@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
+from pqr_mailbot.adapters.sqlite_ledger import Ledger
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store
 from pqr_mailbot.adapters.tokens import Signer, carried_by, cut_subject_token, message_id, token_in
 from pqr_mailbot.domain import decide, letter_facts
@@ -94,6 +95,8 @@ class Handler:
 
     def handle(self, inbound: Inbound, now: datetime) -> list[Effect]:
         """Decides one stored mail and applies what was decided, inside the caller's transaction."""
+        if not inbound.doubtful and Ledger(self.store).doubt_late(inbound.id, inbound.received_at):
+            inbound = replace(inbound, doubtful=True)
         mail = mime_parser.parse(inbound.raw, inbound.complete)
         author = mail.sender.address if mail.sender else ""
         # A constant Message-ID tells nobody apart: the same mail has the same author and content too.

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as of_day
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -20,7 +22,7 @@ from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_ledger import JUNK, LOOKED_ON, MISSING, Kept, Ledger, LostTime
-from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant
+from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, only_reconcile
 from pqr_mailbot.adapters.tokens import carried_by, token_in
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.identify import thread_ids
@@ -40,8 +42,9 @@ ALL = 2**62
 LOOKED_THROUGH = 5_000  # mails of another folder, the latest, in which a mail is looked for
 JUNK_DAYS, JUNK_SHOWN = timedelta(days=30), 1_000  # of the junk folder, the latest
 UNCERTAIN_DAYS = timedelta(days=30)  # for which a letter of unknown fate is looked for by itself
+WITHHELD_TRIES = 50  # after a restore, until every mail that is named and not handed out has been set apart
 EVER = datetime(1970, 1, 2, tzinfo=UTC)
-QUIET = time(3)  # from this hour of the office on the day's look is taken
+QUIET = of_day(3)  # from this hour of the office on the day's look is taken
 PATIENCE = timedelta(hours=1)  # after a look that failed
 EVERY = 30.0  # seconds between two questions whether it is time
 FIELDS = (
@@ -58,6 +61,7 @@ FETCHED = "was never fetched: it is now"
 WITHHELD = "the server names it and does not hand it out"
 ASIDE = "put there in the time that the restored backup does not know: move it to the inbox to have it handled"
 MAYBE = "junk folder, not read: it may be a person's"
+OURS = "junk folder, not read: a letter of ours"
 
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
@@ -111,15 +115,16 @@ class Reconciliation:
     reading: Reading
     policy: Policy
     clock: Callable[[], datetime]
+    pause: float = 2.0  # seconds before a mail that is not handed out is asked for again
     _mailbox: Mailbox | None = None
 
     # -- the command -----------------------------------------------------------------------------------------------
 
     def whole(self, settle: Settle) -> Report:
         """Everything. `settle`: what has to be done after a restore, when the mail of the lost time is here; it runs on
-        the thread of the books. Raises Trouble; then nothing was let go."""
-        report, held = Report(), self._ledger(Ledger.held)
-        with self._opened() as mailbox:
+        the thread of the books. Raises Trouble, StoreProblem; then nothing was let go."""
+        report = Report()
+        with self._held() as held, self._opened() as mailbox:
             if held and (lost := self._ledger(Ledger.lost_time)):
                 arrived = self._fetch_lost(mailbox, lost)
                 report.missing_rows += self._elsewhere(mailbox, lost)
@@ -131,6 +136,15 @@ class Reconciliation:
         report.counter = self._ledger(Ledger.counters)
         self._remember(report)
         return report
+
+    @contextmanager
+    def _held(self) -> Iterator[bool]:
+        """Is the desk held after a restore? Then no other command makes it good meanwhile: a mail handled by two would
+        be two cases."""
+        with ExitStack() as alone:
+            if self._ledger(Ledger.held):
+                alone.enter_context(only_reconcile(self.books.do_now(lambda store: store.path)))
+            yield bool(self._ledger(Ledger.held))
 
     # -- once a day ------------------------------------------------------------------------------------------------
 
@@ -165,7 +179,7 @@ class Reconciliation:
 
     def _remember(self, report: Report) -> None:
         today = local_day(self.clock(), self.reading.zone).isoformat()
-        customers = sum(row.why != MAYBE for row in report.junk)
+        customers = sum(row.why not in (MAYBE, OURS) for row in report.junk)
         missing = _words(report.unexplained, "on the server with no row here and no reason: `reconcile`")
         junk = _words(customers, "of customers in the junk folder: `reconcile`")
 
@@ -296,14 +310,14 @@ class Reconciliation:
         """Everything that the mailbox has of the lost time, as raw mail. Returns how many mails came to the inbox."""
         inbox = mailbox.folder
         ask = partial(Ledger.arrived_since, mailbox=inbox, uidvalidity=mailbox.uidvalidity, uidnext=next_uid(mailbox))
-        self.receiver.catch_up(mailbox)
+        self._patiently(lambda: self.receiver.catch_up(mailbox))
         if self.reading.move_to:
             self._fetch_moved(mailbox, lost)
-        if self.sent:
+        if sent := self.sent:
             try:
                 self.to_sent(mailbox)
                 uids = mailbox.uids_since(local_day(lost.begin - SLACK, self.reading.zone))
-                self.sent.fetch(mailbox, self._unkept(mailbox, uids))
+                self._patiently(lambda: sent.fetch(mailbox, self._unkept(mailbox, uids)))
             except NoSentFolder as absent:
                 log.warning("%s; what was sent in the lost time is not proved", absent)
         mailbox.examine(inbox)
@@ -314,9 +328,27 @@ class Reconciliation:
         folder = self.reading.move_to
         unknown = self._unknown(self._latest(mailbox, folder, lost.begin - SLACK))
         fetcher, cursor = Fetcher(self.reading.max_bytes, self.clock), Cursor(mailbox.uidvalidity, 0, lost.begin)
-        for envelopes in fetcher.batches(mailbox, [uid for uid, _ in unknown]):
-            mails = fetcher.mails(mailbox, envelopes)
-            self.books.do_now(partial(self._keep, folder=folder, cursor=cursor, mails=mails))
+
+        def fetch() -> None:
+            for envelopes in fetcher.batches(mailbox, [uid for uid, _ in unknown]):
+                mails = fetcher.mails(mailbox, envelopes)
+                self.books.do_now(partial(self._keep, folder=folder, cursor=cursor, mails=mails))
+
+        self._patiently(fetch)
+
+    def _patiently(self, fetch: Callable[[], object]) -> None:
+        """Again and again, so that the fetcher sets apart what the server names and does not hand out: one such mail
+        must not hold the desk for ever."""
+        for _ in range(WITHHELD_TRIES):
+            try:
+                fetch()
+            except Trouble as trouble:
+                if trouble.kind != "withheld":
+                    raise
+                time.sleep(self.pause)
+            else:
+                return
+        fetch()
 
     def _keep(self, store: Store, folder: str, cursor: Cursor, mails: list[RawMail]) -> None:
         with store.transaction():
@@ -374,6 +406,8 @@ class Reconciliation:
 
     def _of_customer(self, mail: Mail) -> Callable[[Ledger], str]:
         def why(ledger: Ledger) -> str:
+            if carried_by(mail) and mail.sender and mail.sender.address in self.policy.office.addresses:
+                return OURS  # a probe of the heartbeat: mail to the office goes astray
             known = ledger.store.known_ids(thread_ids(mail))
             if known or any(map(token_in, thread_ids(mail))):
                 return "junk folder, not read: it answers a letter of ours"

@@ -51,7 +51,7 @@ class Aftermath:
 
     handler: Handler
     now: datetime
-    arrived: int = 0  # mails that came into the inbox in the lost time, those that are gone from it too
+    arrived: int = 0  # mails that came into the inbox in the lost time, those that are gone from it too; 0: not known
     progress: Callable[[Sequence[int]], Iterable[int]] = iter  # shows how far the mails are handled
 
     def settle(self) -> Settled:
@@ -78,8 +78,9 @@ class Aftermath:
         """What the mails of the lost time prove, and above which numbers the counter has to go on."""
         letters: list[FoundLetter] = []
         mails: list[LostMail] = []
-        subjects = []
+        subjects, came = [], 0
         for inbound_id, from_sent, at, mail in self._mails(ledger, lost):
+            came += not from_sent and lost.begin < at <= lost.end
             references = tuple(find_references(mail.subject, self.handler.desk.policy.reference_prefix))
             subjects.append(references)
             if from_sent and (letter := self._letter(inbound_id, mail, references, at)):
@@ -93,8 +94,12 @@ class Aftermath:
         last = ledger.counters()
         highest = counters(letters, subjects, last, years)
         if not letters:  # no mail opens more than one case, so no more numbers can have been given
-            highest = {year: max(highest.get(year, 0), last.get(year, 0) + self.arrived) for year in years}
-        then = references_then(letters, mails, ledger.references())
+            came = max(came, self.arrived)
+            highest = {year: max(highest.get(year, 0), last.get(year, 0) + came) for year in years}
+        for year, number in ledger.given().items():
+            if number > last.get(year, 0):
+                highest[year] = max(highest.get(year, 0), number)
+        then = references_then(letters, mails, ledger.references(), {**last, **highest})
         return LostWork(letters, then), highest
 
     def _mails(self, ledger: Ledger, lost: LostTime) -> Iterator[tuple[int, bool, datetime, Mail]]:
