@@ -335,6 +335,18 @@ def test_two_days_of_outage_then_resolved_what_the_clock_wrote_is_superseded(ben
     assert {"detail": "progress to clara@correo.test"} in events
 
 
+def test_that_an_acknowledgement_never_left_is_told_by_letters_that_do_leave(bench: Bench) -> None:
+    """Its reason was remembered by the words of the letter, under which nothing is ever due: it was superseded."""
+    bench.take(eml(), at(1))
+    with bench.store.transaction():
+        bench.store._run("UPDATE outbox SET state = 'uncertain' WHERE letter = 'acknowledgement'")
+    leaving(bench, at(1))
+    struck(bench, at(3, 9))
+    assert leaving(bench, at(3, 9)) == ["reminder>ana", "digest>ana"]
+    struck(bench, at(5, 9))
+    assert leaving(bench, at(5, 9)) == ["reminder>coordinacion", "digest>ana"]
+
+
 def test_what_still_holds_goes_after_an_outage_in_office_hours(bench: Bench) -> None:
     bench.take(eml(), at(1))
     leaving(bench, at(1))
