@@ -70,7 +70,8 @@ class Delivery:
                     return not paused
                 landed, _ = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
                 width = self.width
-                outcomes = [(flying.pop(task), task.result()) for task in landed]
+                # In the order in which they were begun: a set of tasks has another in each process.
+                outcomes = [(flying.pop(task), task.result()) for task in list(flying) if task in landed]
                 paused = paused or any(outcome.kind == "paused" for _, outcome in outcomes)
                 await self._weathered(partial(self._note, outcomes=outcomes))  # never forgotten lightly
         finally:
