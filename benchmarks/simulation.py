@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from time import perf_counter
@@ -20,13 +20,16 @@ from simulated_rules import RULES
 from simulation import Result, simulate
 
 
-def campaign(years: int, seed: int, jobs: int = 1) -> tuple[int, int, int, list[str]]:
+def campaign(
+    years: int, seed: int, jobs: int = 1, told: Callable[[int, list[str]], object] = lambda *_: None
+) -> tuple[int, int, int, list[str]]:
     """Simulates so many years from a seed on. Returns how many years, mails in and letters out it were, and what was
-    broken: one line each, its seed first."""
+    broken: one line each, its seed first. `told`: is called after each year with how many are done, and that list."""
     mails, letters, violations = 0, 0, []
-    for year in _simulated(range(seed, seed + years), jobs):
+    for number, year in enumerate(_simulated(range(seed, seed + years), jobs), start=1):
         mails, letters = mails + year.mails, letters + year.letters
         violations += [f"seed {year.seed}: {one}" for one in year.violations]
+        told(number, violations)
     return years, mails, letters, violations
 
 
@@ -59,9 +62,17 @@ def main() -> int:
     if asked.seed is not None:
         return 0 if replay(asked.seed, asked.days) else 1
     since = perf_counter()
-    years, mails, letters, violations = campaign(asked.years, asked.first, asked.jobs)
+    shown = 0
+
+    def told(number: int, violations: list[str]) -> None:
+        nonlocal shown
+        print(*violations[shown:], sep="\n", end="\n" * (len(violations) > shown), flush=True)
+        shown = len(violations)
+        if sys.stderr.isatty():
+            print(f"\r{number} of {asked.years} years", end="", file=sys.stderr)
+
+    years, mails, letters, violations = campaign(asked.years, asked.first, asked.jobs, told)
     seconds = perf_counter() - since
-    print("\n".join(violations))
     print(
         f"{years} years, {mails} mails, {letters} letters in {seconds:.0f} s ({60 * years / seconds:.0f} a minute): ",
         end="",

@@ -59,7 +59,7 @@ TYPES = ("solicitud", "derecho de petición", "queja", "reclamo", "sugerencia", 
 class Written:
     """What the world knows of a mail that it wrote: by whom, what it is, and the case it was meant for."""
 
-    kind: str  # customer, machine, bounce, colleague, forged, robot
+    kind: str  # customer, stranger, machine, bounce, colleague, forged, robot
     author: str
     about: str | None = None
     doubtful: bool = False  # its author sees that it was wrong, and never lets it pass
@@ -156,7 +156,7 @@ class People:
 
     def _from_customer(
         self, customer: Customer, subject: str, text: str, letter: Letter | None, more: str = "", copies: int = 1,
-        readable: bool = False,
+        readable: bool = False, kind: str = "customer",
     ) -> None:  # fmt: skip
         if self.quiet or self.mails >= self.budget:
             return
@@ -167,13 +167,13 @@ class People:
         verdict = "dmarc=fail (p=reject)" if self.rng.random() < 0.02 else "dmarc=pass (p=none)"
         raw = self._mail(customer.name, customer.address, subject, text, ids + more, verdict)
         about = letter.reference if letter and (ids or readable) else None
-        self.year.write(raw, Written("customer", customer.address, about), copies)
+        self.year.write(raw, Written(kind, customer.address, about), copies)
 
-    def reply(self, customer: Customer, letter: Letter, text: str) -> None:
+    def reply(self, customer: Customer, letter: Letter, text: str, kind: str = "customer") -> None:
         """As people and their programs answer: the subject mangled, the letter quoted or not."""
         subject, readable = mangled(self.rng, letter.subject, letter.reference)
         quoted = self._quoted(letter) if self.rng.random() < 0.6 else ""
-        self._from_customer(customer, subject, f"{text}\n{quoted}", letter, readable=readable)
+        self._from_customer(customer, subject, f"{text}\n{quoted}", letter, readable=readable, kind=kind)
 
     def stranger(self) -> None:
         """Knows a reference, perhaps a letter of it, and has no right to the case."""
@@ -182,7 +182,7 @@ class People:
         letter = self.rng.choice(self.rng.choice(list(self.cases.values())))
         address = f"extrano{self.rng.randrange(10**6)}@afuera.test"
         customer = self.customers[address] = Customer(address, "Un Extraño", "plain")
-        self.reply(customer, letter, f"¿Qué pasó con esto? {self._mark('c')}")
+        self.reply(customer, letter, f"¿Qué pasó con esto? {self._mark('c')}", "stranger")
 
     def helpdesk(self) -> None:
         """Another help desk: each of our letters gets an answer from an address and with a subject of its own."""
@@ -240,8 +240,8 @@ class People:
     def open_there(self, customer: Customer) -> None:
         number = self.rng.randrange(10**6)
         address = customer.address.replace("@", f"+caso{number}@")
-        text = f"Su solicitud fue registrada con el número {number}."
-        raw = self._mail(customer.name, address, f"[Caso {number}] Solicitud recibida", text)
+        text = f"Hola, tomamos nota de lo que nos escriben, {number}."  # nothing that is known for a machine's words
+        raw = self._mail(customer.name, address, f"Conversación {number}", text)
         self.year.write(raw, Written("robot", address))
 
     # -- machines --------------------------------------------------------------------------------------------------
@@ -295,12 +295,14 @@ class People:
         """For some days a colleague's program answers whatever comes, in words that nobody knows for a machine's."""
         agent = self.rng.choice(self.year.policy.agents).address
         self.away.add(agent)
+        for customer in [one for one in self.customers.values() if one.habit == "robot"]:
+            self.complain(customer)  # and so does the customer's
         self.year.later(3 * DAY * self.rng.random(), lambda: self.away.discard(agent))
 
     def _colleague_received(self, letter: Letter) -> None:
         if letter.recipient in self.away:
             text = "Leeré su correo en cuanto pueda."
-            self._soon(1.0, 3 * MINUTE, lambda: self.say(letter, text, doubtful=True))
+            self._soon(1.0, 3 * MINUTE, lambda: self.say(letter, text, doubtful=True, by_itself=True))
             return
         match letter.name:
             case "notification":
@@ -348,12 +350,12 @@ class People:
             named = re.findall(r"PQR-\d{4}-\d{6}", letter.text)
             self.say(letter, "\n".join(f"#resolver {one}" for one in dict.fromkeys(named) if self.rng.random() < 0.8))
 
-    def say(self, letter: Letter, text: str, doubtful: bool = False) -> None:
+    def say(self, letter: Letter, text: str, doubtful: bool = False, by_itself: bool = False) -> None:
         rng = self.rng
         agent = self.year.policy.agent_of(letter.recipient) or Agent(letter.recipient, "")
         sender = rng.choice((letter.recipient,) * 9 + (agent.other_addresses or (letter.recipient,))[:1])
         subject, ids = f"RE: {encoded(letter.subject)}", self._thread(letter)
-        match rng.choices(("reply", "button", "loose"), (92, 5, 3))[0]:
+        match "reply" if by_itself else rng.choices(("reply", "button", "loose"), (92, 5, 3))[0]:
             case "button":
                 subject, ids = f"[{letter.reference or ''}] pqr.{letter.token}", ""
             case "loose":

@@ -34,7 +34,8 @@ RULES: Mapping[str, str] = {
     "no holes": "contract “The reference”: a counter without holes within the year",
     "nothing internal": "policy 7, design 5: no note, key, or address of colleagues or other customers in a letter to "
     "a customer, no words that had to be held, no forger's words",
-    "no other case": "design 4: a customer's letter names only cases of theirs",
+    "no other case": "design 4: a reference proves no right: a stranger's mail joins no case, and a customer's letter "
+    "names only cases of theirs",
     "reminded once": "design 7: a rule fires once a (case, rule, cycle), and nobody is told twice of it",
     "hours": "design 7: letters that can wait go in office hours of business days",
     "surveys": "Ley 2300/2023: Monday to Friday 7-19, Saturday 8-15, no Sunday or holiday; one a case; not after NO "
@@ -305,7 +306,7 @@ class Watch:
             told = f"inbound {row['id']} of {written.author} ({written.kind}) is {row['state']}: {row['reason']}"
             if row["state"] not in ("done", "set_aside") or not row["reason"] or not row["verdict"]:
                 self.broken("nothing is lost", f"{told} {(row['error'] or '')[-300:]}")
-            elif row["state"] == "done" and written.kind in ("customer", "robot"):
+            elif row["state"] == "done" and written.kind in ("customer", "stranger", "robot"):
                 if row["messages"] != 1 and not row["reason"].startswith("duplicate of"):
                     self.broken("nothing is lost", f"{told}; it is {row['messages']} messages")
             elif written.kind == "customer" and row["verdict"] != "rescan":
@@ -422,6 +423,9 @@ class Watch:
         arrived = {row["sha256"]: row for row in self.store._all(_ARRIVED)}
         for sha256, written in self.year.written.items():
             row = arrived.get(sha256)
+            joined = written.kind == "stranger" and row and written.about == row["message_of"]
+            if joined and written.author not in self._people_of(written.about):
+                self.broken("no other case", f"{written.author} wrote to {written.about} without a right to it")
             if written.kind == "customer" and written.about and row and row["state"] == "done" and row["message_of"]:
                 family, todo = {written.about}, [written.about]
                 while todo:
