@@ -818,3 +818,21 @@ def test_two_programs_that_answer_each_other_come_to_an_end(bench: Bench) -> Non
         letter = bench.letters("notification")[-1]
     assert len(bench.letters("answer")) == ANSWERS_PER_DAY
     assert "quizá se contestan dos programas" in " ".join(bench.letters("transcript")[-1].text.split())
+
+
+def test_a_constancia_to_who_is_no_longer_the_customer_acknowledges_nothing(bench: Bench) -> None:
+    """It had waited, or came back, when the case was somebody else's: #acusar and the ladder took it for theirs."""
+    letter, store = opened(bench), bench.store
+    with store.transaction():
+        (waiting, *_) = store.claim_letters(NOW, 1)
+    answer(bench, letter, "#cliente diego@otro.test Diego Paz")
+    with store.transaction():
+        store.letter_sent(waiting, "250 ok", later(6))
+    assert (waiting.letter, bench.tickets()[0]["acknowledged_at"]) == ("acknowledgement", None)
+    answer(bench, letter, "#acusar", minutes=7)
+    with store.transaction():
+        (owed,) = [one for one in store.claim_letters(later(8), 100) if one.letter == "acknowledgement"]
+        store.letter_sent(owed, "250 ok", later(8))
+        store.letter_bounced(waiting.id, "550 5.1.1")
+    assert owed.recipient == "diego@otro.test"
+    assert bench.tickets()[0]["acknowledged_at"] is not None
