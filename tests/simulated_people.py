@@ -215,7 +215,7 @@ class People:
                 self._soon(1.0, 5 * MINUTE, lambda: self.answer_by_itself(customer, letter))
                 return
             case "helpdesk":
-                if customer.letters < 60:
+                if customer.letters < 25:
                     self._soon(1.0, 5 * MINUTE, lambda: self.open_there(customer))
                 return
         answers = {

@@ -217,7 +217,7 @@ class Watch:
             if row and not row["customer_facing"]:
                 self.broken("nothing internal", f"the key of {row['recipient']} stands in {letter.name}")
         for reference in set(_REFERENCE.findall(text)):
-            if letter.recipient not in self._people_of(reference):
+            if letter.recipient not in {*self._people_of(reference), self._opened_by(reference)}:
                 self.broken("no other case", f"{reference} stands in {letter.name} to {letter.recipient}")
 
     def _marks(self, letter: Letter, text: str) -> None:
@@ -243,6 +243,11 @@ class Watch:
         guests = self.store._all("SELECT address FROM participant WHERE reference = ?", reference)
         known.update(filter(None, (row or {}).values()), (guest["address"] for guest in guests))
         return known
+
+    def _opened_by(self, reference: str) -> str:
+        """Whose case it was before an order gave it to somebody else; an acknowledgement may have waited."""
+        sql = "SELECT author FROM message WHERE reference = ? AND direction = 'in' ORDER BY id LIMIT 1"
+        return str((self.store._first(sql, reference) or {}).get("author"))
 
     def _answered(self, mark: str, letter: Letter) -> None:
         """The same words of a colleague reach one mailbox by as many letters as they wrote mails of them."""
@@ -319,6 +324,9 @@ class Watch:
             wanted = (0 if row["withheld"] else 1) + row["released"]
             if row["letters"] != wanted:
                 self.broken("one acknowledgement", f"{row['reference']} has {row['letters']}, not {wanted}")
+
+        for row in self.store._all(_ACKNOWLEDGED_BY_NOTHING):
+            self.broken("one acknowledgement", f"{row['reference']} is acknowledged, and {row['customer']} has nothing")
 
     def _numbers(self) -> None:
         counters = {row["year"]: row["last"] for row in self.store._all("SELECT * FROM reference_counter")}
@@ -450,6 +458,10 @@ _ACKNOWLEDGED = """SELECT reference, (SELECT count(DISTINCT outbox.id) FROM outb
         AS withheld,
     (SELECT count(*) FROM ticket_event e WHERE e.reference = ticket.reference AND event = 'acknowledgement_released')
         AS released FROM ticket"""
+_ACKNOWLEDGED_BY_NOTHING = """SELECT reference, customer FROM ticket WHERE acknowledged_at IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM outbox JOIN message ON message.outbox_id = outbox.id WHERE message.reference = ticket.reference
+    AND outbox.letter IN ('acknowledgement', 'phone_receipt') AND outbox.recipient = customer AND sent_at IS NOT NULL
+    AND outbox.state = 'sent')"""
 _TOLD_TWICE = """SELECT letter_reason.about, rule, cycle, recipient, count(*) AS n FROM letter_reason JOIN outbox
     ON outbox.id = outbox_id WHERE state <> 'dead' OR sent_at IS NOT NULL
     GROUP BY letter_reason.about, rule, cycle, recipient HAVING count(*) > 1"""
