@@ -118,7 +118,8 @@ class People:
         rng, share = self.rng, min(1.0, self.year.days / 365)
         self.budget = int(rng.randrange(60, 150) * share)
         for number in range(rng.randrange(12, 40)):
-            habit = rng.choices(("plain", "vacation", "robot", "bouncing", "refused"), (82, 6, 4, 5, 3))[0]
+            habits = ("plain", "vacation", "bouncing", "refused", "robot")
+            habit = rng.choices(habits, (82, 6, 5, 3, 10 * self.year.noisy))[0]
             address = f"cliente{number}@{rng.choice(('correo.test', 'otro.test', 'gmial.com'))}"
             self.customers[address] = Customer(address, f"Cliente Número {number}", habit)
             if habit == "refused":
@@ -126,8 +127,8 @@ class People:
         for _ in range(int(rng.randrange(20, 50) * share)):
             self._some_day(self.complain)
         for often, act in (
-            (8, self.advertise), (5, self.stranger), (5, self.forge), (2, self.helpdesk), (3, self.robot_colleague),
-            (6, self.from_the_mailbox), (2, self.stray_bounce),
+            (8, self.advertise), (5, self.stranger), (5, self.forge), (6, self.from_the_mailbox),
+            (2, self.stray_bounce), (4 * self.year.noisy, self.helpdesk), (8 * self.year.noisy, self.robot_colleague),
         ):  # fmt: skip
             for _ in range(round(rng.randrange(often + 1) * share)):
                 self._some_day(act)
