@@ -14,6 +14,7 @@ import pytest
 from bench import Bench, Letter, eml
 from office import DESK, NOW, POLICY
 
+from pqr_mailbot.domain.decide_agent import ANSWERS_PER_DAY
 from pqr_mailbot.domain.situation import Desk
 
 ONE, TWO, THREE = "PQR-2026-000001", "PQR-2026-000002", "PQR-2026-000003"
@@ -804,3 +805,34 @@ def test_who_is_away_gets_no_new_case_and_urgent_ones_pass_on(bench: Bench) -> N
     assert {ticket["owner"] for ticket in bench.tickets()} == {"luz@lohas.test"}
     bench.take(eml(DIEGO, "Otra", ASKS, "<d9@otro.test>"), NOW + timedelta(days=5))
     assert bench.tickets()[-1]["owner"] == "ana@lohas.test"
+
+
+def test_two_programs_that_answer_each_other_come_to_an_end(bench: Bench) -> None:
+    """Neither marks what it writes: the colleague's words went to the customer as often as the customer's program
+    wrote, 168 times in a simulated day."""
+    letter = opened(bench)
+    for number in range(30):
+        answer(bench, letter, "Leeré su correo en cuanto pueda.", minutes=5 + 4 * number)
+        again = eml(subject=f"Re: [{ONE}]", text="Recibimos su mensaje.", message_id=f"<r{number}@correo.test>")
+        bench.take(again, later(7 + 4 * number))
+        letter = bench.letters("notification")[-1]
+    assert len(bench.letters("answer")) == ANSWERS_PER_DAY
+    assert "quizá se contestan dos programas" in " ".join(bench.letters("transcript")[-1].text.split())
+
+
+def test_a_constancia_to_who_is_no_longer_the_customer_acknowledges_nothing(bench: Bench) -> None:
+    """It had waited, or came back, when the case was somebody else's: #acusar and the ladder took it for theirs."""
+    letter, store = opened(bench), bench.store
+    with store.transaction():
+        (waiting, *_) = store.claim_letters(NOW, 1)
+    answer(bench, letter, "#cliente diego@otro.test Diego Paz")
+    with store.transaction():
+        store.letter_sent(waiting, "250 ok", later(6))
+    assert (waiting.letter, bench.tickets()[0]["acknowledged_at"]) == ("acknowledgement", None)
+    answer(bench, letter, "#acusar", minutes=7)
+    with store.transaction():
+        (owed,) = [one for one in store.claim_letters(later(8), 100) if one.letter == "acknowledgement"]
+        store.letter_sent(owed, "250 ok", later(8))
+        store.letter_bounced(waiting.id, "550 5.1.1")
+    assert owed.recipient == "diego@otro.test"
+    assert bench.tickets()[0]["acknowledged_at"] is not None

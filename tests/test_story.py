@@ -335,6 +335,18 @@ def test_two_days_of_outage_then_resolved_what_the_clock_wrote_is_superseded(ben
     assert {"detail": "progress to clara@correo.test"} in events
 
 
+def test_that_an_acknowledgement_never_left_is_told_by_letters_that_do_leave(bench: Bench) -> None:
+    """Its reason was remembered by the words of the letter, under which nothing is ever due: it was superseded."""
+    bench.take(eml(), at(1))
+    with bench.store.transaction():
+        bench.store._run("UPDATE outbox SET state = 'uncertain' WHERE letter = 'acknowledgement'")
+    leaving(bench, at(1))
+    struck(bench, at(3, 9))
+    assert leaving(bench, at(3, 9)) == ["reminder>ana", "digest>ana"]
+    struck(bench, at(5, 9))
+    assert leaving(bench, at(5, 9)) == ["reminder>coordinacion", "digest>ana"]
+
+
 def test_what_still_holds_goes_after_an_outage_in_office_hours(bench: Bench) -> None:
     bench.take(eml(), at(1))
     leaving(bench, at(1))
@@ -343,6 +355,20 @@ def test_what_still_holds_goes_after_an_outage_in_office_hours(bench: Bench) -> 
     assert leaving(bench, at(13, 10)) == []
     assert leaving(bench, at(16, 8, 15)) == ["progress>clara", "reminder>ana", "reminder>coordinacion"]
     assert superseded(bench) == ["digest>ana"]
+
+
+def test_a_letter_that_a_server_put_off_waits_for_office_hours_too(bench: Bench) -> None:
+    """Greylisted at ten to five, it would have gone at night, and a survey on a Sunday (Ley 2300/2023)."""
+    bench.take(eml(), at(1))
+    leaving(bench, at(1))
+    struck(bench, at(12, 16, 50))
+    with bench.store.transaction():
+        for letter in bench.store.claim_letters(at(12, 16, 50), 100):
+            bench.store.letter_back(letter, at(12, 17, 51), "451 greylisted")
+    assert leaving(bench, at(12, 17, 51)) == []
+    assert sorted(leaving(bench, at(16, 8, 15))) == [
+        "digest>ana", "progress>clara", "reminder>ana", "reminder>coordinacion",
+    ]  # fmt: skip
 
 
 def test_a_repeated_letter_of_yesterday_is_not_sent_beside_that_of_today(bench: Bench) -> None:

@@ -106,10 +106,9 @@ def _boundary(kind: str, token: str) -> str:
 
 def own_words(raw: bytes) -> str:
     """The text of a finished letter without what it quotes: what we ourselves said in it."""
-    message = message_from_bytes(raw, policy=_LetterPolicy())
-    assert isinstance(message, EmailMessage)
-    body = message.get_body(("plain",))
-    lines = str(body.get_content()).splitlines() if body else []
+    texts = (part for part in message_from_bytes(raw).walk() if part.get_content_type() == "text/plain")
+    body = next(texts, None)
+    lines = bytes(body.get_payload(decode=True)).decode().splitlines() if body else []
     return "\n".join(line for line in lines if not line.startswith(">"))
 
 

@@ -34,15 +34,16 @@ class Cases:
 
     store: Store
 
-    def file(self, ticket: Ticket) -> CaseFile:
-        """A case with its conversation, that of the cases merged into it too."""
+    def file(self, ticket: Ticket, to_be_answered: bool = False) -> CaseFile:
+        """A case with its conversation, that of the cases merged into it too. `to_be_answered`: with our letters to
+        colleagues about it, which an answer is held against; they take their time to read."""
         names = self._names(ticket.reference)
         words = self._words(names)
         return CaseFile(
             ticket=ticket,
             words=words,
             latest=self._latest(names),
-            internal=self._internal(names),
+            internal=self._internal(names) if to_be_answered else (),
             acknowledgement=self._acknowledgement(ticket),
             earlier=self.store.earlier_tickets(ticket.customer.address, ticket.reference),
             history=history(self.store.conversation_brief(ticket.reference), ticket.customer.address),

@@ -38,6 +38,9 @@ from pqr_mailbot.domain.reference import format_reference
 from pqr_mailbot.domain.situation import Earlier, Waiting
 
 ACKNOWLEDGING = ("acknowledgement", "phone_receipt")  # letters that are the customer's constancia
+# The cases for which this letter is the constancia of who is their customer now (#cliente may have changed that).
+_ACKNOWLEDGED_BY = """(reference, customer) IN (SELECT message.reference, outbox.recipient FROM message JOIN outbox
+    ON outbox.id = message.outbox_id WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))"""
 OF_THE_CLOCK = ("progress", "overdue", "survey", "closed", "withdrawal")  # letters to customers
 BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
 
@@ -947,9 +950,9 @@ class Store:
         self._alias(id_given(reply), letter.id)
         if letter.letter in ACKNOWLEDGING:
             self._run(
-                """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
-                WHERE reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?)""",
-                stamp(now), letter.reference, letter.id,
+                """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE customer = ?
+                AND (reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?))""",
+                stamp(now), letter.recipient, letter.reference, letter.id,
             )  # fmt: skip
 
     def _alias(self, given: str | None, outbox_id: int) -> None:
@@ -970,12 +973,7 @@ class Store:
     def letter_bounced(self, outbox_id: int, diagnostic: str) -> None:
         """It did not arrive after all; a bounced acknowledgement acknowledges nothing."""
         self._run("UPDATE outbox SET state = 'dead', error = ? WHERE id = ?", f"bounced: {diagnostic}", outbox_id)
-        self._run(
-            """UPDATE ticket SET acknowledged_at = NULL WHERE reference IN (
-                SELECT message.reference FROM message JOIN outbox ON outbox.id = message.outbox_id
-                WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))""",
-            outbox_id,
-        )
+        self._run(f"UPDATE ticket SET acknowledged_at = NULL WHERE {_ACKNOWLEDGED_BY}", outbox_id)
 
     def letter_doubted(self, outbox_id: int, why: str) -> None:
         """A letter that may have gone before it was written here: it is not sent by itself."""
@@ -992,12 +990,8 @@ class Store:
         """It is known to have gone after all; an acknowledgement acknowledges."""
         sql = "UPDATE outbox SET state = 'sent', sent_at = ?, error = NULL WHERE id = ? AND state = 'uncertain'"
         self._run(sql, stamp(at), outbox_id)
-        self._run(
-            """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE reference IN (
-                SELECT message.reference FROM message JOIN outbox ON outbox.id = message.outbox_id
-                WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))""",
-            stamp(at), outbox_id,
-        )  # fmt: skip
+        sql = f"UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE {_ACKNOWLEDGED_BY}"
+        self._run(sql, stamp(at), outbox_id)
 
     def next_letter_at(self) -> datetime | None:
         row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")

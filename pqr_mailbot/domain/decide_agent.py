@@ -40,8 +40,10 @@ from pqr_mailbot.domain.situation import Desk
 
 CHALLENGE_LASTS = timedelta(days=2)
 HELD_LASTS = timedelta(days=30)
+DAY = timedelta(days=1)
 TRANSCRIPTS_PER_DAY = 500  # to one colleague; and of those that ask or answer an answer, which could go on with
 ASKED_PER_DAY = 10  # an autoresponder that nobody recognised (FreeScout #4806), or with a forger
+ANSWERS_PER_DAY = 10  # about one case; what comes after may be two programs that answer each other
 ANSWERED = "answered"  # what a transcript is about whose mail answered a letter that wanted none
 MANY_CASES = (
     "digest",
@@ -202,6 +204,8 @@ def _about_answer(mail: AgentMail, work: Work, ticket: Ticket, file: CaseFile, d
         doubts.append("parece la respuesta automática de alguien que está ausente.")
     if mail.reading.text in _just_sent(mail, file):
         doubts.append("este mismo texto ya se le envió al cliente.")
+    if _answers_since(file, work.now - DAY) >= ANSWERS_PER_DAY:
+        doubts.append(f"en el último día ya salieron {ANSWERS_PER_DAY} respuestas: quizá se contestan dos programas.")
     if mail.doubtful:
         doubts.append("puede haber quedado texto citado de otro correo.")
     said = "\n".join((mail.reading.text, *(one.filename for one in mail.files())))
@@ -215,6 +219,10 @@ def _just_sent(mail: AgentMail, file: CaseFile) -> list[str]:
     """What this colleague answered since the customer's last words: sent a second time, or replayed by somebody."""
     since = takewhile(lambda words: words.direction != "in", reversed(file.words))
     return [one.text for one in since if one.direction == "out" and one.author.address in mail.proof.agent.addresses]
+
+
+def _answers_since(file: CaseFile, since: datetime) -> int:
+    return sum(one.direction == "out" and one.letter in ANSWERS and one.at > since for one in file.words)
 
 
 def _elsewhere(ordered: Ordered, work: Work) -> bool:

@@ -147,7 +147,7 @@ def _acknowledgement(case: Struck, one: Due, this: _Round) -> None:
     """The policy's outer limit comes nearer and the customer's server has not taken the acknowledgement."""
     ticket = case.file.ticket
     this.effects.append(NoteEvent(ticket.reference, DESK, "not_acknowledged", one.name))
-    said = replace(one, name=letter_facts.not_acknowledged(ticket, case.file.acknowledgement, this.desk))
+    said = replace(one, said=letter_facts.not_acknowledged(ticket, case.file.acknowledgement, this.desk))
     for to in one.to:
         _tell(to, case, said, ticket, this)
 
@@ -193,7 +193,7 @@ def _letters_to_colleagues(this: _Round) -> list[Effect]:
 
 def _about_one(address: str, heard: Sequence[tuple[Struck, Due, Ticket]], this: _Round) -> QueueLetter:
     case, _, ticket = heard[-1]
-    reason = "; ".join(one.name for _, one, _ in heard)
+    reason = "; ".join(one.reason for _, one, _ in heard)
     told = letter_facts.told_again(case.file, "Recordatorio", "", this.desk)
     source = case.file.latest.inbound_id if case.file.latest else None
     if level := max((_level_of(address, one, ticket, this) for _, one, _ in heard), default=0):
@@ -228,7 +228,7 @@ def _about_many(address: str, told: Sequence[tuple[Struck, Due, Ticket]], this: 
     name = colleague.name if colleague else ""
     why: dict[str, tuple[Ticket, list[str]]] = {}
     for _, one, ticket in told:
-        why.setdefault(ticket.reference, (ticket, []))[1].append(one.name)
+        why.setdefault(ticket.reference, (ticket, []))[1].append(one.reason)
     rows = [(ticket, "; ".join(reasons)) for ticket, reasons in why.values()]
     facts = letter_facts.reminders(rows, name, this.desk, this.today)
     return QueueLetter(

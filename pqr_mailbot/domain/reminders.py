@@ -44,7 +44,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Something to be done for a case now. `to` as in a rule; `since`: the day it became due, for the order."""
+    """Something to be done for a case now. `to` as in a rule; `since`: the day it became due, for the order; `said`:
+    what letters say of it where its name is not enough."""
 
     kind: Kind
     name: str
@@ -52,6 +53,11 @@ class Due:
     since: date
     to: tuple[str, ...] = ()
     letter: str = ""
+    said: str = ""
+
+    @property
+    def reason(self) -> str:
+        return self.said or self.name
 
     @property
     def key(self) -> tuple[str, str]:

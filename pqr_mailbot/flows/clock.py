@@ -96,11 +96,12 @@ class ClockRound:
         return len(moved)
 
     def decided_again(self, letters: list[DueLetter], now: datetime) -> list[DueLetter]:
-        """Of letters about to be tried for the first time, those that still have a reason to go, and may go now."""
+        """Of letters about to be tried, those that may go now, and that still have a reason to when it is the first
+        time: a server that put one off in office hours may not have it at night."""
         store, fit = self.handler.store, []
         for letter in letters:
-            reasons = store.reasons(letter.id) if letter.attempts == 1 else []
-            if reasons and not any(self._holds(one, now) for one in reasons):
+            reasons = store.reasons(letter.id)
+            if reasons and letter.attempts == 1 and not any(self._holds(one, now) for one in reasons):
                 store.letter_superseded(letter)
                 if letter.reference:
                     detail = f"{letter.letter} to {letter.recipient}"

@@ -187,7 +187,7 @@ class Colleagues:
         files: dict[str, CaseFile] = {}
         for name in names:
             if ticket := self.store.case(name):
-                files[name] = files.get(ticket.reference) or Cases(self.store).file(ticket)
+                files[name] = files.get(ticket.reference) or Cases(self.store).file(ticket, to_be_answered=True)
                 files[ticket.reference] = files[name]
         return files
 

@@ -7,8 +7,8 @@
   size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1).
 - What is about us and not about a letter (connection, login, quota) pauses the queue; no letter dies or ages of it.
 - A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
-- Before its first attempt a letter of the clock is decided again: its reason gone, it is dead, `superseded`; its hours
-  over, it waits for the next ones.
+- Before its first attempt a letter of the clock is decided again: its reason gone, it is dead, `superseded`. Before
+  every attempt: its hours over, it waits for the next ones.
 - After a restore nothing is claimed until the mailbox was read (`flows.restored`).
 - After a crash `sending` rows go again with the same Message-ID and are counted as interrupted. That, and nothing
   else, is where a letter may go twice.
@@ -72,7 +72,8 @@ class Delivery:
                     return not paused
                 landed, _ = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
                 width = self.width
-                outcomes = [(flying.pop(task), task.result()) for task in landed]
+                # In the order in which they were begun: a set of tasks has another in each process.
+                outcomes = [(flying.pop(task), task.result()) for task in list(flying) if task in landed]
                 paused = paused or any(outcome.kind == "paused" for _, outcome in outcomes)
                 await self._weathered(partial(self._note, outcomes=outcomes))  # never forgotten lightly
         finally:
