@@ -15,7 +15,7 @@ import heapq
 import logging
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -167,6 +167,9 @@ class Folder:
 
     def bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
         return {uid: self.mails[uid][1] for uid in uids}
+
+    def withheld(self, uids: Collection[int]) -> list[int]:
+        return [uid for uid in uids if uid in self.mails]
 
     def examine(self, folder: str) -> None:
         self.opened()
