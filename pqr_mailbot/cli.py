@@ -23,7 +23,7 @@ import click
 
 from pqr_mailbot import __version__, config, plain, wiring
 from pqr_mailbot import learn as learning
-from pqr_mailbot.adapters import mime_header, mime_parser
+from pqr_mailbot.adapters import memory, mime_header, mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.letters import TemplateProblem
@@ -199,6 +199,7 @@ def check(office: Office, offline: bool, as_json: bool) -> None:
 def run(office: Office, once: bool) -> None:
     """The daemon."""
     settings = office.settings()
+    memory.give_back()
     daemon = Daemon(settings, wiring.Secrets.read(settings, os.environ))
     try:
         if not once:

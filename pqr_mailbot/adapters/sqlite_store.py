@@ -14,12 +14,14 @@ import re
 import secrets
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import zstandard
 from sqlite_utils import Database
@@ -38,11 +40,30 @@ from pqr_mailbot.domain.situation import Earlier, Waiting
 
 ACKNOWLEDGING = ("acknowledgement", "phone_receipt")  # letters that are the customer's constancia
 OF_THE_CLOCK = ("progress", "overdue", "survey", "closed", "withdrawal")  # letters to customers
+PIECE = 2**20  # bytes of a large mail or letter that are in hand at once
 BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
 
 
 class StoreProblem(Exception):
     """The store cannot be used; the text says which file and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A raw mail as it is kept: compressed, with the hash of what it was."""
+
+    zstd: bytes
+    sha256: str
+
+    @classmethod
+    def of(cls, pieces: Iterable[bytes]) -> Packed:
+        """Packs a mail that comes in pieces; it is never in memory whole."""
+        deflate, digest, packed = zstandard.ZstdCompressor(level=3).compressobj(), hashlib.sha256(), BytesIO()
+        for piece in pieces:
+            digest.update(piece)
+            packed.write(deflate.compress(piece))
+        packed.write(deflate.flush())
+        return cls(packed.getvalue(), digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +73,7 @@ class RawMail:
     uid: int
     received_at: datetime
     size: int
-    raw: bytes
+    raw: bytes | Packed
     complete: bool = True
     suspect_before: datetime | None = None  # with any date before this it is old mail shown again
     error: str = ""  # why it cannot be had from the server: kept as `failed`, so that it is seen
@@ -60,16 +81,20 @@ class RawMail:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A stored mail waiting to be handled."""
+    """A stored mail waiting to be handled. `raw` is read anew each time: nobody is to hold a large one for long."""
 
     id: int
     received_at: datetime
-    raw: bytes
+    read: Callable[[], bytes]
     complete: bool
     as_person: bool
     attempts: int
     suspect_before: datetime | None
     from_sent: bool = False  # found in the Sent folder: somebody wrote it here
+
+    @property
+    def raw(self) -> bytes:
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +110,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class DueLetter:
-    """An outbox row claimed for sending."""
+    """An outbox row claimed for sending. `raw` None: a large one, which `Store.letter_raw` reads when it goes."""
 
     id: int
     letter: str
     reference: str | None
     recipient: str
     sender: str
-    raw: bytes
+    raw: bytes | None
     attempts: int  # this one included
     not_before: datetime  # when it was first due
     due: datetime  # when this attempt was
@@ -100,7 +125,10 @@ class DueLetter:
 
 @dataclass(frozen=True, slots=True)
 class FinishedLetter:
-    """A letter as it goes into the outbox: finished bytes and what must be known of it."""
+    """A letter as it goes into the outbox: finished bytes and what must be known of it.
+
+    `more`: what follows `raw`, in pieces that are the same at each call; the files that go along may be large.
+    """
 
     letter: str
     reference: str | None
@@ -113,6 +141,7 @@ class FinishedLetter:
     not_before: datetime
     about: str = ""
     customer_facing: bool = False
+    more: Callable[[], Iterable[bytes]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +176,6 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
         self.db = Database(connection, execute_plugins=False)
-        self._deflate = zstandard.ZstdCompressor(level=3)
-        self._inflate = zstandard.ZstdDecompressor()
         state = path.stat()
         self._identity = (state.st_dev, state.st_ino)
 
@@ -288,27 +315,37 @@ class Store:
 
         `folder`: "inbox" or "sent", what the mailbox is to the desk.
         """
-        before = self.db.conn.total_changes
-        self.db.conn.executemany(
-            """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
-                suspect_before, state, error, folder)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
-            [
-                (
-                    mailbox, cursor.uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size,
-                    mail.complete, self._deflate.compress(mail.raw), hashlib.sha256(mail.raw).hexdigest(),
-                    stamp(mail.suspect_before) if mail.suspect_before else None,
-                    "failed" if mail.error else "new", mail.error or None, folder,
-                )
-                for mail in mails
-            ],
-        )  # fmt: skip
-        kept = self.db.conn.total_changes - before
+        kept = sum(self._store_one(mailbox, cursor.uidvalidity, mail, now, folder) for mail in mails)
         self._run(
             "UPDATE mailbox_cursor SET last_uid = max(last_uid, ?), last_fetch_at = ? WHERE mailbox = ?",
             last_uid, stamp(now), mailbox,
         )  # fmt: skip
         return kept
+
+    def _store_one(self, mailbox: str, uidvalidity: int, mail: RawMail, now: datetime, folder: str) -> bool:
+        """False: it was here before."""
+        packed = mail.raw if isinstance(mail.raw, Packed) else Packed.of([mail.raw])
+        done = self.db.conn.execute(
+            """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
+                suspect_before, state, error, folder)
+            VALUES (?, ?, ?, ?, ?, ?, ?, zeroblob(?), ?, ?, ?, ?, ?)
+            ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
+            (
+                mailbox, uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size, mail.complete,
+                len(packed.zstd), packed.sha256, _stamped(mail.suspect_before), "failed" if mail.error else "new",
+                mail.error or None, folder,
+            ),
+        )  # fmt: skip
+        if done.rowcount:
+            self._fill("inbound", int(done.lastrowid or 0), [packed.zstd])
+        return bool(done.rowcount)
+
+    def _fill(self, table: str, row_id: int, pieces: Iterable[bytes]) -> None:
+        """Writes the column `raw` where there is room for it: a statement that had it as a value would hold on to a
+        copy of it for as long as the connection lives."""
+        with self.db.conn.blobopen(table, "raw", row_id) as blob:
+            for piece in pieces:
+                blob.write(piece)
 
     def stored_uids(self, mailbox: str, uidvalidity: int, uids: Sequence[int]) -> list[int]:
         """Those of the UIDs whose mail is safely here."""
@@ -369,14 +406,38 @@ class Store:
         return [row["id"] for row in self._all("SELECT id FROM inbound WHERE state = 'new' ORDER BY id LIMIT ?", limit)]
 
     def inbound(self, inbound_id: int) -> Inbound:
-        row = self._one("SELECT * FROM inbound WHERE id = ?", inbound_id)
+        row = self._one(
+            "SELECT id, received_at, complete, as_person, attempts, suspect_before, folder FROM inbound WHERE id = ?",
+            inbound_id,
+        )
         return Inbound(
-            row["id"], instant(row["received_at"]), self.raw_of(row["raw"]), bool(row["complete"]),
+            row["id"], instant(row["received_at"]), lambda: self.raw_mail(inbound_id), bool(row["complete"]),
             bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]), row["folder"] == "sent",
         )  # fmt: skip
 
-    def raw_of(self, blob: bytes) -> bytes:
-        return self._inflate.decompress(blob)
+    def raw_mail(self, inbound_id: int) -> bytes:
+        """The mail as it came, unpacked piece by piece."""
+        raw = BytesIO()
+        with self.db.conn.blobopen("inbound", "raw", inbound_id, readonly=True) as packed:
+            zstandard.ZstdDecompressor().copy_stream(cast("IO[bytes]", packed), raw)
+        return raw.getvalue()
+
+    def letter_raw(self, outbox_id: int) -> bytes:
+        """The finished bytes of a letter."""
+        raw = BytesIO()
+        for piece in self._pieces("outbox", outbox_id):
+            raw.write(piece)
+        return raw.getvalue()
+
+    def letter_begin(self, outbox_id: int) -> bytes:
+        """The beginning of a letter, its words in it, without all of the files that go along."""
+        return next(self._pieces("outbox", outbox_id), b"")
+
+    def _pieces(self, table: str, row_id: int) -> Iterator[bytes]:
+        """The column `raw` of a row, without SQLite holding another copy of it."""
+        with self.db.conn.blobopen(table, "raw", row_id, readonly=True) as blob:
+            while piece := blob.read(PIECE):
+                yield piece
 
     def count_attempt(self, inbound_id: int) -> int:
         """Notes that a mail is about to be tried: one that kills the process leaves this trace."""
@@ -805,13 +866,22 @@ class Store:
         )  # fmt: skip
 
     def queue_letter(self, letter: FinishedLetter, now: datetime) -> int:
-        return self._insert(
+        outbox_id = self._insert(
             "outbox",
             reference=letter.reference, letter=letter.letter, recipient=letter.recipient, sender=letter.sender,
             automatic=letter.automatic, message_id=letter.message_id, token=letter.token, raw=letter.raw,
             created_at=stamp(now), not_before=stamp(letter.not_before), next_attempt_at=stamp(letter.not_before),
             about=letter.about, customer_facing=letter.customer_facing, seen=self._last_message(letter.reference),
         )  # fmt: skip
+        self._enclose(outbox_id, letter)
+        return outbox_id
+
+    def _enclose(self, outbox_id: int, letter: FinishedLetter) -> None:
+        """What follows the beginning of a letter: SQLite makes room for it, and it is written piece by piece."""
+        if not (size := sum(map(len, letter.more()))):
+            return
+        self._run("UPDATE outbox SET raw = zeroblob(?) WHERE id = ?", len(letter.raw) + size, outbox_id)
+        self._fill("outbox", outbox_id, chain([letter.raw], letter.more()))
 
     def note_reasons(self, outbox_id: int, because: Sequence[Because]) -> None:
         """Why the clock wrote a letter."""
@@ -852,6 +922,7 @@ class Store:
             [letter.raw, letter.reference, outbox_id],
         )
         assert done.rowcount == 1
+        self._enclose(outbox_id, letter)
         sql = "UPDATE message SET subject = ?, text = ?, full_text = ? WHERE outbox_id = ?"
         self._run(sql, subject, text, text, outbox_id)
         return outbox_id
@@ -884,9 +955,9 @@ class Store:
             """UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id IN (
                 SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at <= ?
                 ORDER BY next_attempt_at, id LIMIT ?
-            ) RETURNING id, letter, reference, recipient, sender, raw, attempts, not_before,
-            next_attempt_at AS due""",
-            stamp(now), limit,
+            ) RETURNING id, letter, reference, recipient, sender, iif(length(raw) <= ?, raw, NULL) AS raw, attempts,
+            not_before, next_attempt_at AS due""",
+            stamp(now), limit, PIECE,
         )  # fmt: skip
         letters = [
             DueLetter(**{**row, "not_before": instant(row["not_before"]), "due": instant(row["due"])}) for row in rows

@@ -20,7 +20,7 @@ import logging
 import random
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -53,6 +53,7 @@ class Delivery:
     # Those of the letters just claimed that still have a reason to go; the others were put aside or off.
     decided_again: Callable[[Store, list[DueLetter], datetime], list[DueLetter]] = lambda _, letters, __: letters
     stopping: Callable[[], bool] = lambda: False  # then nothing new is begun, and what is under way is finished
+    _large: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time, so that memory has a bound
 
     async def round(self) -> bool:
         """Sends every letter that is due. False when the queue had to be paused because of the server.
@@ -107,7 +108,11 @@ class Delivery:
         return []
 
     async def _send(self, letter: DueLetter) -> Outcome:
-        return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
+        if letter.raw is not None:
+            return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
+        async with self._large:
+            raw = await self._weathered(lambda store: store.letter_raw(letter.id))
+            return await self.mailer.send(letter.sender, letter.recipient, raw)
 
     def _note(self, store: Store, outcomes: list[tuple[DueLetter, Outcome]]) -> None:
         """What became of each letter, in one transaction."""

@@ -134,12 +134,16 @@ class Receiver:
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
         for envelopes in self._fetcher.batches(mailbox, uids):
-            wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
-            mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
-            self._keep(cursor, mails, envelopes[-1].uid)
-            self._move(mailbox, [mail.uid for mail in mails])
+            self._move(mailbox, self._take(mailbox, envelopes, cursor, start))
         self._well(cursor, uids[-1] if uids else cursor.last_uid)
         self.on_fetch()
+
+    def _take(self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime) -> list[int]:
+        """One batch into the store; the UIDs of what is here now. A large mail is let go of before the next is read."""
+        wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
+        mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
+        self._keep(cursor, mails, envelopes[-1].uid)
+        return [mail.uid for mail in mails]
 
     def _aligned(self, mailbox: Mailbox) -> tuple[Cursor, datetime]:
         """The cursor in the numbering the server uses now, and the instant our reading begins."""
