@@ -27,7 +27,7 @@ from pqr_mailbot.adapters import memory, mime_header, mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.letters import TemplateProblem
-from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, problem_of, words_of
 from pqr_mailbot.adapters.sqlite_views import INBOUND_STATES, LARGEST_ID, OUTBOX_STATES, Filter, Views
 from pqr_mailbot.adapters.systemd import log_to_stderr
 from pqr_mailbot.check import findings
@@ -319,7 +319,7 @@ def _writing(office: Office) -> Iterator[Store]:
         with store.transaction():
             yield store
     except sqlite3.Error as error:
-        raise StoreProblem(f"{settings.store.path}: {error}") from error
+        raise problem_of(settings.store.path, error) from error
     finally:
         store.close()
 
@@ -561,7 +561,7 @@ def _said(error: Exception) -> tuple[list[str], int | None]:
         case StoreProblem() | TemplateProblem() | Trouble():
             return [str(error)], 1
         case sqlite3.Error():
-            return [f"store: {error}"], 1
+            return [f"store: {words_of(error)}"], 1
         case OSError(errno=errno.EPIPE | errno.ENOSPC | errno.EIO, filename=None):
             _silence_output()
             return [] if error.errno == errno.EPIPE else [f"the output could not be written: {error.strerror}"], 1

@@ -22,7 +22,7 @@ from pqr_mailbot import wiring
 from pqr_mailbot.adapters import systemd
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
-from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, only_daemon
+from pqr_mailbot.adapters.sqlite_store import DueLetter, Slate, Store, StoreProblem, only_daemon
 from pqr_mailbot.config import Settings
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.clock import ClockRound
@@ -31,10 +31,11 @@ from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.receive import Receiver
 from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
+from pqr_mailbot.flows.weather import weather_in
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
 PATIENCE = timedelta(minutes=15)  # for which the clock waits for the first look into the mailbox
-STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
+NOTE_TRIES = 12  # of a single round to note what became of its letters, about a minute in all
 DRAIN_SECONDS = 10.0  # how long letters under way may take at the end
 
 Clock = Callable[[], datetime]
@@ -55,14 +56,15 @@ class Daemon:
         self._resources = ExitStack()
         with ExitStack() as undo:
             undo.callback(self._resources.close)
-            self._resources.enter_context(only_daemon(settings.store.path))
-            self._wire(settings, secrets)
+            slate = self._resources.enter_context(only_daemon(settings.store.path))
+            self._wire(settings, secrets, slate)
             undo.pop_all()
 
-    def _wire(self, settings: Settings, secrets: wiring.Secrets) -> None:
+    def _wire(self, settings: Settings, secrets: wiring.Secrets, slate: Slate) -> None:
         clock, desk = self._clock, wiring.desk_of(settings)
         lexicon, letters = wiring.lexicon_of(settings), wiring.proven_letters_of(settings)
-        self.books = Books(lambda: Store.open(settings.store.path, clock()))
+        self.books = Books(lambda: Store.open(settings.store.path, clock()), slate.write)
+        slate.write("")
         self._resources.callback(self.books.close)
         self.books.do_now(self._recover)
         suspects = self.books.do_now(lambda store: store.last_inbound_id())
@@ -80,7 +82,8 @@ class Daemon:
         self._new_mailer = partial(wiring.mailer_of, settings, secrets)
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
-        self._broken, self._caught_up, self._opened_at = False, False, clock()
+        self._broken: Exception | None = None  # what a thread ended of
+        self._caught_up, self._opened_at = False, clock()
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def _sent_watch(self, settings: Settings, secrets: wiring.Secrets) -> SentWatch | None:
@@ -172,11 +175,11 @@ class Daemon:
 
     async def _deliver_all(self, mailer: Mailer) -> bool:
         try:
-            return await self._delivery(mailer).round()
+            return await self._delivery(mailer, NOTE_TRIES).round()
         finally:
             await mailer.close()
 
-    def _delivery(self, mailer: Mailer) -> Delivery:
+    def _delivery(self, mailer: Mailer, tries: int | None = None) -> Delivery:
         def refused(store: Store, letter: DueLetter, outcome: Outcome, now: datetime) -> None:
             Refusals(self._handler(store)).note(letter, outcome, now)
 
@@ -184,8 +187,9 @@ class Daemon:
             return ClockRound(self._handler(store)).decided_again(letters, now)
 
         return Delivery(
-            self.books, mailer, self._smtp, self._width, self._clock, refused, decided_again, self._stopping.is_set
-        )
+            self.books, mailer, self._smtp, self._width, self._clock, refused, decided_again, self._stopping.is_set,
+            tries,
+        )  # fmt: skip
 
     # -- the daemon ------------------------------------------------------------------------------------------------
 
@@ -194,7 +198,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        thread = threading.Thread(target=self._receive, args=(loop,), name="mailbox", daemon=True)
+        thread = self._thread("mailbox", self.receiver.run, loop)
         beside, scheduler = self._threads_beside(loop), self._scheduler()
         tasks = [
             asyncio.create_task(work)
@@ -224,7 +228,7 @@ class Daemon:
             if not task.cancelled() and (error := task.exception()):
                 raise error
         if self._broken:
-            raise RuntimeError("the mailbox could no longer be read")
+            raise self._broken
 
     def _threads_beside(self, loop: asyncio.AbstractEventLoop) -> list[threading.Thread]:
         """What the mailbox's thread wakes: handling, and a thread that looks at the Sent folder if it is watched."""
@@ -233,23 +237,29 @@ class Daemon:
         if self.sent is None:
             return []
         self.sent.on_mail = self.receiver.on_mail
-        return [threading.Thread(target=self.sent.run, name="sent", daemon=True)]
+        return [self._thread("sent", self.sent.run, loop)]
 
     def _fetched(self) -> None:
         self._caught_up = True
         if self.sent:
             self.sent.tell()
 
-    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The mailbox's thread. A bug in it must not leave a desk that is open and deaf."""
-        try:
-            self.receiver.run()
-        except Exception:
-            if not self._stopping.is_set():
-                log.exception("the mailbox's thread broke")
-                self._broken = True
-        with suppress(RuntimeError):  # the loop is gone already
-            loop.call_soon_threadsafe(self._stopping.set)
+    def _thread(self, name: str, work: Callable[[], None], loop: asyncio.AbstractEventLoop) -> threading.Thread:
+        """A thread that ends the desk when it ends: a bug in it must not leave a desk that is open and deaf."""
+
+        def run() -> None:
+            try:
+                work()
+            except StoreProblem as problem:
+                self._broken = self._broken or problem
+            except Exception:
+                if not self._stopping.is_set():
+                    log.exception("the %s thread broke", name)
+                    self._broken = RuntimeError("the mailbox could no longer be read")
+            with suppress(RuntimeError):  # the loop is gone already
+                loop.call_soon_threadsafe(self._stopping.set)
+
+        return threading.Thread(target=run, name=name, daemon=True)
 
     def _scheduler(self) -> AsyncIOScheduler:
         scheduler = AsyncIOScheduler(
@@ -270,7 +280,7 @@ class Daemon:
             if not self._stopping.is_set() and self._may_strike() and await self.books.do(self._clock_round):
                 self._letters.set()
 
-        await self._whenever(self._mail, work)
+        await self._whenever("mail", self._mail, work)
 
     def _may_strike(self) -> bool:
         """After a downtime the mail that waited comes first: what a customer sent in time must not be called missing.
@@ -278,7 +288,7 @@ class Daemon:
         return self._caught_up or self._clock() >= self._opened_at + PATIENCE
 
     async def _deliver_letters(self) -> None:
-        mailer = await self._mailer_or_trouble()
+        mailer: Mailer | None = None
 
         async def work() -> None:
             nonlocal mailer
@@ -289,30 +299,35 @@ class Daemon:
                 await self._delivery(mailer).round()
 
         try:
-            await self._whenever(self._letters, work)
+            await self._whenever("letters", self._letters, work)
         finally:
             if mailer:
                 await mailer.close()
 
-    async def _whenever(self, woken: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    async def _whenever(self, who: str, woken: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
         """Does the work each time it is woken, until the end. A store that cannot be written is tried again."""
         while not self._stopping.is_set():
             await woken.wait()
             woken.clear()
             try:
                 await work()
-            except sqlite3.OperationalError as error:
-                log.error("store: %s; trying again", error)
-                await asyncio.sleep(STORE_PAUSE)
+                self.books.weather.good(who)
+            except (sqlite3.OperationalError, OSError) as error:
+                if not (words := weather_in(error)):
+                    raise
+                woken.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), self.books.weather.bad(who, words))
 
     async def _signs_of_life(self, thread: threading.Thread) -> None:
         """The watchdog proves that the loop, the books and the mailbox's thread live; providers are no part of it."""
         every = systemd.watchdog_seconds()
         while not self._stopping.is_set():
             if every:
-                await self.books.do(lambda store: store.version())
-                if thread.is_alive():
-                    systemd.notify("WATCHDOG=1")
+                with suppress(sqlite3.OperationalError):
+                    await self.books.do(lambda store: store.version())
+                    if thread.is_alive():
+                        systemd.notify("WATCHDOG=1")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), every)
 

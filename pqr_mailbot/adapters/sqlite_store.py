@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -28,6 +28,7 @@ from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
+from pqr_mailbot.adapters.wal import commits_lost
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
@@ -41,11 +42,49 @@ from pqr_mailbot.domain.situation import Earlier, Waiting
 ACKNOWLEDGING = ("acknowledgement", "phone_receipt")  # letters that are the customer's constancia
 OF_THE_CLOCK = ("progress", "overdue", "survey", "closed", "withdrawal")  # letters to customers
 PIECE = 2**20  # bytes of a large mail or letter that are in hand at once
-BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
+BUSY_SECONDS = 10.0  # how long a command beside the daemon waits for another writer,
+DAEMON_BUSY_SECONDS = 3.0  # and the daemon, which tries again by itself; who asks its one thread waits as long
 
 
 class StoreProblem(Exception):
     """The store cannot be used; the text says which file and why, in one line."""
+
+
+class DamagedStore(StoreProblem):
+    """Nothing more is written into it; a person has to restore a backup."""
+
+    def __init__(self, path: Path, what: object) -> None:
+        super().__init__(
+            f"{path}: the store is damaged ({what}); nothing more is written to it, and mail waits on its server: "
+            "restore a backup with `pqr-mailbot restore FILE`"
+        )
+
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "cannot be written: the file, its directory or its disk is read-only",
+    sqlite3.SQLITE_BUSY: "locked by another program",
+    sqlite3.SQLITE_CANTOPEN: "a file of the store cannot be opened or made",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written (I/O error)",
+}
+
+
+def words_of(error: sqlite3.Error) -> str:
+    """What SQLite's error means to an admin."""
+    return _WORDS.get(_code(error), str(error))
+
+
+def is_damage(error: BaseException) -> bool:
+    """The file is no longer what we wrote: not weather, and no single mail's fault."""
+    return isinstance(error, sqlite3.DatabaseError) and _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def problem_of(path: Path, error: sqlite3.Error) -> StoreProblem:
+    return DamagedStore(path, error) if is_damage(error) else StoreProblem(f"{path}: {words_of(error)}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to tell the kinds apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +226,17 @@ class Store:
 
         Raises StoreProblem. The caller holds `only_daemon`.
         """
+        path = path.resolve()
         with _one_line(path):
             fresh = not path.exists()
             if not fresh:
                 _must_be_a_store(path)
+            unclean = not fresh and (_beside(path, "-wal").exists() or slate_of(path))
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
-            store = cls(_connect(path), path)
+            if unclean:
+                _look_over(path)
+            store = cls(_connect(path, DAEMON_BUSY_SECONDS), path)
             store.db.conn.execute("PRAGMA journal_mode = WAL")
             store._refuse_newer()
             if pending := migrations.pending(store.db):
@@ -205,10 +248,11 @@ class Store:
     @classmethod
     def attach(cls, path: Path) -> Store:
         """Opens a store that a daemon has made, to change it beside the daemon. Raises StoreProblem."""
+        path = path.resolve()
         if not path.exists():
             raise StoreProblem(f"{path}: no store yet; `pqr-mailbot run` makes it")
         with _one_line(path):
-            store = cls(_connect(path), path)
+            store = cls(_connect(path, BUSY_SECONDS), path)
             store._refuse_newer()
             if migrations.pending(store.db):
                 raise StoreProblem(
@@ -218,10 +262,15 @@ class Store:
 
     def _copy_before(self, step: str) -> None:
         """One copy a step, the latest: a step that fails at every start must not fill the disk."""
-        unfinished = self.path.with_name(f"{self.path.name}.copy")
+        unfinished = _beside(self.path, ".copy")
         unfinished.unlink(missing_ok=True)
-        self.copy_to(unfinished)
-        unfinished.replace(self.path.with_name(f"{self.path.name}.before-{step}"))
+        try:
+            self.copy_to(unfinished)
+        except (sqlite3.OperationalError, OSError) as error:
+            unfinished.unlink(missing_ok=True)
+            why = words_of(error) if isinstance(error, sqlite3.Error) else error.strerror
+            raise StoreProblem(f"{self.path}: no backup before the upgrade, so nothing was changed: {why}") from error
+        unfinished.replace(_beside(self.path, f".before-{step}"))
 
     def must_be_in_place(self) -> None:
         """Raises StoreProblem when the file was removed or replaced under us: what we write would be lost."""
@@ -1074,17 +1123,37 @@ def _classification(type_key: str, text: str) -> Classification:
     )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")  # a power cut must not unsend what was decided
     return connection
 
 
+def _look_over(path: Path) -> None:
+    """Before anything is written to a store that was not closed: after a crash, a power cut, or damage found. Reading
+    alone leaves the journal as it is."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as reading:
+        (found,) = reading.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise DamagedStore(path, found.splitlines()[-1])
+        if lost := commits_lost(path):
+            raise DamagedStore(path, f"{lost} commits in {_beside(path, '-wal').name} cannot be read")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
 def _must_be_a_store(path: Path) -> None:
     """Nothing about a file that is something else is changed. An empty one is a store about to be made."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
         raise StoreProblem(f"{path}: is no regular file, expected a store or nothing")
+    if state.st_nlink > 1:  # SQLite keeps its journal beside one name, and looks for it beside the other
+        raise StoreProblem(f"{path}: has a second name (a hard link), by which it could be opened twice: remove that")
+    if not state.st_size and _was_made(path):
+        raise DamagedStore(path, f"it is empty; to begin anew all the same, remove {_beside(path, LOCK).name}")
     with path.open("rb") as file:
         begin = file.read(16)
     if begin and begin != b"SQLite format 3\0":
@@ -1096,19 +1165,56 @@ def _one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreProblem(f"{path}: {error}") from error
+        raise problem_of(path, error) from error
     except OSError as error:
         raise StoreProblem(f"{path}: {error.strerror or error}") from error
 
 
+LOCK = ".lock"
+_MADE, _SLATE = b"a store was made here", 600  # bytes
+
+
+class Slate:
+    """The lock file of the daemon, on which it writes what is wrong with the store: for `status`, for the next start.
+
+    Its length never changes, so that it can be written on a full disk.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, words: str) -> None:
+        """ "": all is well. What cannot be written is not: the log has it."""
+        line = words.encode()[: _SLATE - 2].ljust(_SLATE - 1) + b"\n"
+        with suppress(OSError):
+            os.pwrite(self._file.fileno(), line + _MADE + b"\n", 0)
+
+
+def slate_of(path: Path) -> str:
+    """What the daemon of a store last wrote about it; "" when all was well."""
+    try:
+        return _beside(path.resolve(), LOCK).read_bytes()[:_SLATE].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _was_made(path: Path) -> bool:
+    try:
+        return _MADE in _beside(path, LOCK).read_bytes()
+    except OSError:
+        return False
+
+
 @contextmanager
-def only_daemon(path: Path) -> Iterator[IO[str]]:
-    """Held by the one daemon of a store; the second refuses to start. The system lets go of it whatever kills us."""
+def only_daemon(path: Path) -> Iterator[Slate]:
+    """Held by the one daemon of a store, by whatever name it is called; the second refuses to start. The system lets
+    go of it whatever kills us."""
+    path = path.resolve()
     with _one_line(path):
-        lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        lock = os.fdopen(os.open(_beside(path, LOCK), os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
-        yield lock
+        yield Slate(lock)

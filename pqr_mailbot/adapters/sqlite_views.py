@@ -19,7 +19,7 @@ import zstandard
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
-from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, stamp
+from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, problem_of, slate_of, stamp
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
 from pqr_mailbot.domain.model import State
@@ -70,7 +70,7 @@ class Views:
     ) -> None:
         """Raises StoreProblem when there is no store that can be read; NoStore, OlderStore when starting mends it."""
         self._zone, self._calendar, self._types, self._path = zone, calendar, types, path
-        self._db = _opened(path)
+        self._db = _opened(path.resolve())
         try:
             self._check_schema()
         except BaseException:
@@ -324,6 +324,7 @@ class Views:
                 for name, row in providers.items()
                 if row["problem"]
             ),
+            *filter(None, (slate_of(self._path),)),
             *self._silence(last_fetch, now, fetch_every),
             *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
             *_counted(
@@ -391,7 +392,7 @@ class Views:
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except sqlite3.Error as error:
-            raise StoreProblem(f"{self._path}: {error}") from error
+            raise problem_of(self._path, error) from error
 
     def _one(self, sql: str, *values: object) -> Row:
         return self._all(sql, *values)[0]
@@ -416,7 +417,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(_read_only(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     except sqlite3.Error as error:
-        raise StoreProblem(f"{path}: {error}") from error
+        raise problem_of(path, error) from error
 
 
 def _read_only(path: Path) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
@@ -32,9 +33,9 @@ from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing
+from pqr_mailbot.flows.weather import weather_in
 
-STORE_PAUSE = 2.0  # seconds before a store that is busy is asked again,
-STORE_TRIES = 60  # and how often
+NOTE_PAUSE = 5.0  # seconds at most until what became of a letter is noted
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Delivery:
     # Those of the letters just claimed that still have a reason to go; the others were put aside or off.
     decided_again: Callable[[Store, list[DueLetter], datetime], list[DueLetter]] = lambda _, letters, __: letters
     stopping: Callable[[], bool] = lambda: False  # then nothing new is begun, and what is under way is finished
+    tries: int | None = None  # how often what became of a letter is noted; None: as often as it takes
     _large: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time, so that memory has a bound
 
     async def round(self) -> bool:
@@ -84,18 +86,24 @@ class Delivery:
         return await (self._weathered(claim) if under_way else self.books.do(claim))
 
     async def _weathered(self, work: Callable[[Store], Result]) -> Result:
-        """Asks a busy store again for a while, so that nothing that is known of a letter is forgotten.
+        """Asks a store that cannot be written again and again, so that nothing that is known of a letter is forgotten;
+        the desk's end alone cuts it short, and then these letters go a second time.
 
-        Raises StoreProblem at the end of it: the program has to start anew, and to find what was under way.
+        Raises StoreProblem after so many `tries`.
         """
-        for _ in range(STORE_TRIES):
+        for tried in count(1):
             try:
-                return await self.books.do(work)
+                result = await self.books.do(work)
             except sqlite3.OperationalError as error:
-                log.error("store: %s; trying again", error)
-                problem = error
-                await asyncio.sleep(STORE_PAUSE)
-        raise StoreProblem(f"the store could not be written while letters were under way: {problem}")
+                words = weather_in(error) or str(error)
+                pause = self.books.weather.bad("letters", words)
+                if tried == self.tries:
+                    raise StoreProblem(f"{words}, and what became of letters under way could not be noted") from error
+                await asyncio.sleep(min(pause, NOTE_PAUSE))
+            else:
+                self.books.weather.good("letters")
+                return result
+        raise AssertionError
 
     def _claim(self, store: Store, limit: int) -> list[DueLetter]:
         now, due = self.clock(), store.next_letter_at()

@@ -8,7 +8,6 @@ after three. A busy or broken store is weather, not the mail's fault: it passes 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from datetime import datetime, timedelta
 from pqr_mailbot.adapters import mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
-from pqr_mailbot.adapters.sqlite_store import Inbound, Store
+from pqr_mailbot.adapters.sqlite_store import Inbound, Store, is_damage
 from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id, token_in
 from pqr_mailbot.domain import decide, letter_facts
 from pqr_mailbot.domain.authentication import authentication
@@ -35,6 +34,7 @@ from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, 
 from pqr_mailbot.flows.apply import Applying
 from pqr_mailbot.flows.colleagues import Arrived, Colleagues
 from pqr_mailbot.flows.handle_sent import decide_sent
+from pqr_mailbot.flows.weather import weather_in
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
@@ -81,9 +81,9 @@ class Handler:
         try:
             with self.store.savepoint():
                 self.handle(self.store.inbound(inbound_id), now)
-        except (sqlite3.OperationalError, MemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001  # a bad mail must not stand in the way of the next one
+        except Exception as error:  # a bad mail must not stand in the way of the next one
+            if weather_in(error) or is_damage(error) or isinstance(error, MemoryError):
+                raise
             where = traceback.extract_tb(error.__traceback__)[-1]
             log.error("inbound %d failed: %s in %s line %s", inbound_id, type(error).__name__, where.name, where.lineno)
             self.store.fail_inbound(inbound_id, "".join(traceback.format_exception(error))[-4000:])

@@ -24,11 +24,11 @@ from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, s
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.fetching import Fetcher, next_uid
 from pqr_mailbot.flows.providers import Standing
+from pqr_mailbot.flows.weather import weather_in
 
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
-STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,10 @@ class Receiver:
         while not self._stop.is_set():
             try:
                 self._turn()
-            except sqlite3.OperationalError as error:  # disk full, locked: weather; nothing was taken from the server
-                log.error("store: %s; trying again", error)
-                self._stop.wait(STORE_PAUSE)
+            except (sqlite3.OperationalError, OSError) as error:  # nothing was taken from the server
+                if not (words := weather_in(error)):
+                    raise
+                self._stop.wait(self.books.weather.bad("mailbox", words))
 
     def _turn(self) -> None:
         """One session, or a piece of the waiting for the next."""
@@ -126,6 +127,7 @@ class Receiver:
                 self.standing.failed(store, trouble, self.clock())
 
         self.books.do_now(note)
+        self.books.weather.good("mailbox")
 
     # -- one fetch -------------------------------------------------------------------------------------------------
 
@@ -214,6 +216,7 @@ class Receiver:
                 self.standing.well(store, self.clock())
 
         self.books.do_now(well)
+        self.books.weather.good("mailbox")
 
     # -- MOVE ------------------------------------------------------------------------------------------------------
 
