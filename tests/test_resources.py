@@ -219,7 +219,7 @@ def _told_to_nobody(path: Path) -> str:
                 os.setuid(NOBODY)
             with only_daemon(path):
                 Store.open(path, NOW)
-        except BaseException as problem:  # noqa: BLE001  # told to the parent, whatever it is
+        except BaseException as problem:  # told to the parent, whatever it is
             said = str(problem) if isinstance(problem, StoreProblem) else repr(problem)
         os.write(mouth, said.encode())
         os._exit(0)
