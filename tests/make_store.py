@@ -1,5 +1,5 @@
-"""Writes stores/vNNN.sql: a store as the version with that many schema steps left it, as text. Each is made once, when a
-step is added, and then kept as it is: an upgrade has to find what was really written.
+"""Writes stores/vNNN.sql: a store as the version with that many schema steps left it, as text. Each is made once, when
+a step is added, and then kept as it is: an upgrade has to find what was really written.
 
     PYTHONPATH=. python tests/make_store.py NUMBER_OF_STEPS
 """

@@ -868,6 +868,14 @@ class Store:
     def refuse_surveys(self, address: str) -> None:
         self._run("UPDATE person SET no_surveys = 1 WHERE address = ?", address)
 
+    def clock_went_back(self, now: datetime) -> None:
+        """Letters put off by a clock that was ahead are due: those of then, and those it tried."""
+        self._run(
+            """UPDATE outbox SET next_attempt_at = ?1
+            WHERE state = 'queued' AND next_attempt_at > ?1 AND (created_at > ?1 OR attempts > 0)""",
+            stamp(now),
+        )
+
     def fired(self, about: str, rule: str, cycle: str) -> bool:
         sql = "SELECT 1 AS yes FROM fired WHERE about = ? AND rule = ? AND cycle = ?"
         return self._first(sql, about, rule, cycle) is not None

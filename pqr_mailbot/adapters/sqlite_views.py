@@ -31,6 +31,7 @@ OUTBOX_STATES = ("queued", "sending", "sent", "uncertain", "dead")
 LARGEST_ID = 2**63 - 1
 BUSY_SECONDS = 10.0
 REMEMBERED = timedelta(days=7)  # what went wrong is a problem for so long; then it is history
+CLOCK_SLACK = timedelta(minutes=5)  # between the clocks of two processes
 STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
 
 _MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
@@ -317,7 +318,9 @@ class Views:
         inbox = self._counts("inbound", INBOUND_STATES)
         outbox = self._counts("outbox", OUTBOX_STATES)
         tickets = self._counts("ticket", tuple(State))
-        last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]
+        # One of the future is a wrong clock's, and must not hide that there was none since.
+        by = stamp(now + CLOCK_SLACK)
+        last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor WHERE last_fetch_at <= ?", by)["at"]
         problems = [
             *(
                 f"{name}: {row['problem']} (since {self._time(row['failing_since'])})"

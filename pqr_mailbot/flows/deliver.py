@@ -4,7 +4,8 @@
 - queued -> sending -> sent | uncertain | dead; back to queued when it may be tried again. A row is claimed in its own
   transaction before the network is touched, and no transaction is open while a server is spoken to.
 - Errors are temporary unless proven otherwise. Only a 5xx to this letter's own RCPT or DATA makes it dead (or to its
-  size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1).
+  size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1), in which it was tried often: days
+  without us, or a clock that is ahead, are none.
 - What is about us and not about a letter (connection, login, quota) pauses the queue; no letter dies or ages of it.
 - A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
 - Before its first attempt a letter of the clock is decided again: its reason gone, it is dead, `superseded`; its hours
@@ -28,7 +29,7 @@ from typing import TypeVar
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
 from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem
-from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, letter_delay
+from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, LEAST_TRIES, letter_delay
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.flows.books import Books
@@ -143,7 +144,7 @@ class Delivery:
             # Said at the door, it is about us. Said later it may be about this letter after all: another goes first.
             due = letter.due if outcome.stage in ("connect", "MAIL FROM") else now + letter_delay(1, 0)
             store.letter_back(letter, due, outcome.reply, counts=False)
-        elif outcome.kind == "later" and now - letter.not_before < GIVE_UP_AFTER:
+        elif outcome.kind == "later" and (now - letter.not_before < GIVE_UP_AFTER or letter.attempts < LEAST_TRIES):
             store.letter_back(letter, now + letter_delay(letter.attempts, random.random()), outcome.reply)  # noqa: S311  # jitter
         elif outcome.kind == "uncertain":
             store.letter_stopped(letter, "uncertain", "", outcome.reply)

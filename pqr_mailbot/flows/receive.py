@@ -155,13 +155,18 @@ class Receiver:
             cursor, start = store.cursor(folder), store.fact(_start_fact(folder))
             if cursor is None or start is None:
                 return None
+            begin = instant(start)
+            if begin > now and self.reading.start_from is None:
+                begin = now  # the clock was ahead then: by it every mail would be an old one
+                with store.transaction():
+                    store.set_fact(_start_fact(folder), stamp(begin))
             if cursor.uidvalidity != mailbox.uidvalidity:
                 log.warning("the server renumbered the mailbox (UIDVALIDITY): reading it anew, with suspicion")
                 with store.transaction():
                     store.renumber_mailbox(folder, mailbox.uidvalidity, next_uid(mailbox), now)
                 cursor = store.cursor(folder)
                 assert cursor
-            return cursor, instant(start)
+            return cursor, begin
 
         aligned = self.books.do_now(align)
         return aligned or self._first_time(mailbox, now)
