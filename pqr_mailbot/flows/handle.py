@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pqr_mailbot.adapters import mime_header, mime_parser
+from pqr_mailbot.adapters import memory, mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store, is_damage
@@ -38,6 +38,7 @@ from pqr_mailbot.flows.weather import weather_in
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
+LARGE = 4 * 2**20  # bytes of a mail after which memory is given back
 BATCH = 50  # mails that share one commit
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Handler:
 
     def handle(self, inbound: Inbound, now: datetime) -> list[Effect]:
         """Decides one stored mail and applies what was decided, inside the caller's transaction."""
-        mail = mime_parser.parse(inbound.raw, inbound.complete)
+        mail = self._parsed(inbound)
         author = mail.sender.address if mail.sender else ""
         # A constant Message-ID tells nobody apart: the same mail has the same author and content too.
         content_key = self.signer.content_key(f"{author} {mail.content_hash}")
@@ -101,6 +102,15 @@ class Handler:
         effects, trail = self._decide(inbound, mail, token, content_key, now)
         self.applying(now, inbound.id).all(effects, trail)
         return effects
+
+    @staticmethod
+    def _parsed(inbound: Inbound) -> Mail:
+        raw = inbound.raw
+        mail = mime_parser.parse(raw, inbound.complete)
+        if len(raw) > LARGE:
+            del raw
+            memory.trim()
+        return mail
 
     def applying(self, now: datetime, inbound_id: int | None = None) -> Applying:
         return Applying(self.store, self.desk.policy.office, self.letters, self.signer, now, inbound_id)

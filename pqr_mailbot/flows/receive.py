@@ -16,19 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
 from pqr_mailbot.flows.books import Books
-from pqr_mailbot.flows.fetching import Fetcher, next_uid
+from pqr_mailbot.flows.fetching import AT_ONCE, Fetcher, next_uid
 from pqr_mailbot.flows.providers import Standing
 from pqr_mailbot.flows.weather import weather_in
 
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
+HANDLED_WITHIN = 30.0  # seconds for which a large mail waits until those before it are handled
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Receiver:
     on_fetch: Callable[[], None] = lambda: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
+    _beside_handling: bool = False  # others handle what is kept, while we fetch
     _fetcher: Fetcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class Receiver:
 
     def run(self) -> None:
         """Until `stop`: sessions, each rebuilt after any trouble, with the back-off that the store remembers."""
+        self._beside_handling = True
         while not self._stop.is_set():
             try:
                 self._turn()
@@ -136,9 +140,19 @@ class Receiver:
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
         for envelopes in self._fetcher.batches(mailbox, uids):
+            if self._beside_handling and envelopes[-1].size > AT_ONCE:
+                self._until_handled()
             self._move(mailbox, self._take(mailbox, envelopes, cursor, start))
         self._well(cursor, uids[-1] if uids else cursor.last_uid)
         self.on_fetch()
+
+    def _until_handled(self) -> None:
+        """Before a large mail: what came before it is handled first, for both at once need twice the memory. Not waited
+        for long: handling may be held up."""
+        end = monotonic() + HANDLED_WITHIN
+        while self.books.do_now(lambda store: store.waiting_ids(1)) and monotonic() < end:
+            if self._stop.wait(0.1):
+                return
 
     def _take(self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime) -> list[int]:
         """One batch into the store; the UIDs of what is here now. A large mail is let go of before the next is read."""
