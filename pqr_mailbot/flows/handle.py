@@ -93,7 +93,7 @@ class Handler:
 
     def handle(self, inbound: Inbound, now: datetime) -> list[Effect]:
         """Decides one stored mail and applies what was decided, inside the caller's transaction."""
-        mail = self._parsed(inbound)
+        mail, large = self._parsed(inbound)
         author = mail.sender.address if mail.sender else ""
         # A constant Message-ID tells nobody apart: the same mail has the same author and content too.
         content_key = self.signer.content_key(f"{author} {mail.content_hash}")
@@ -101,16 +101,19 @@ class Handler:
         self.store.describe_inbound(inbound.id, mail, content_key)
         effects, trail = self._decide(inbound, mail, token, content_key, now)
         self.applying(now, inbound.id).all(effects, trail)
+        if large:
+            memory.trim()
         return effects
 
     @staticmethod
-    def _parsed(inbound: Inbound) -> Mail:
+    def _parsed(inbound: Inbound) -> tuple[Mail, bool]:
+        """The mail, and whether it was a large one."""
         raw = inbound.raw
-        mail = mime_parser.parse(raw, inbound.complete)
-        if len(raw) > LARGE:
-            del raw
+        mail, large = mime_parser.parse(raw, inbound.complete), len(raw) > LARGE
+        del raw
+        if large:
             memory.trim()
-        return mail
+        return mail, large
 
     def applying(self, now: datetime, inbound_id: int | None = None) -> Applying:
         return Applying(self.store, self.desk.policy.office, self.letters, self.signer, now, inbound_id)

@@ -19,6 +19,7 @@ from functools import partial
 from time import monotonic
 from zoneinfo import ZoneInfo
 
+from pqr_mailbot.adapters import memory
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
@@ -140,9 +141,12 @@ class Receiver:
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
         for envelopes in self._fetcher.batches(mailbox, uids):
-            if self._beside_handling and envelopes[-1].size > AT_ONCE:
+            large = envelopes[-1].size > AT_ONCE
+            if large and self._beside_handling:
                 self._until_handled()
             self._move(mailbox, self._take(mailbox, envelopes, cursor, start))
+            if large:
+                memory.trim()
         self._well(cursor, uids[-1] if uids else cursor.last_uid)
         self.on_fetch()
 
