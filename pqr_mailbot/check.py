@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import sqlite3
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,13 +18,15 @@ from pqr_mailbot import wiring
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.letters import SAMPLE_FACTS, TemplateProblem
-from pqr_mailbot.adapters.sqlite_store import StoreProblem
+from pqr_mailbot.adapters.oauth import Granted
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem
 from pqr_mailbot.adapters.sqlite_views import NoStore, OlderStore, Views
 from pqr_mailbot.adapters.tokens import carried_in
 from pqr_mailbot.config import ConfigError, Settings, keys_without_effect
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import Moved
 from pqr_mailbot.domain.screen import LETTER_HEADER
+from pqr_mailbot.flows.token_source import Access, Tokens
 from pqr_mailbot.flows.watch_sent import NoSentFolder
 
 AHEAD = timedelta(days=60)  # a term of 30 business days begun today may reach this far
@@ -43,8 +47,10 @@ class Finding:
 
 
 def findings(settings: Settings, environ: Mapping[str, str], now: datetime, offline: bool) -> Iterator[Finding]:
-    """Everything that can be known before the first mail, cheapest first. Sends nothing and writes nothing."""
+    """Everything that can be known before the first mail, cheapest first. Sends nothing, and writes nothing but the
+    refresh token that a provider gives in place of ours."""
     yield from _configuration(settings)
+    yield from _alarms(settings)
     yield from _words_and_letters(settings)
     yield from _calendar(settings, now)
     yield from _store(settings, now)
@@ -56,8 +62,14 @@ def findings(settings: Settings, environ: Mapping[str, str], now: datetime, offl
         for mistake in error.mistakes:
             yield Finding("FAIL", "secrets", mistake)
         return
-    yield from _imap(settings, secrets, now)
-    yield from _smtp(settings, secrets)
+    tokens: Tokens | None = None
+    if access := wiring.access_of(settings, secrets):
+        finding, tokens = _access_token(settings, access, now)
+        yield finding
+    if tokens or settings.imap.auth == "password":
+        yield from _imap(settings, secrets, tokens, now)
+    if tokens or settings.smtp.auth == "password":
+        yield from _smtp(settings, secrets, tokens)
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
@@ -74,6 +86,18 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", key, "empty: the letters leave it out")
     if not settings.imap.trusted_authserv_ids:
         yield Finding("warn", "imap.trusted_authserv_ids", "empty: no Authentication-Results header is believed")
+
+
+def _alarms(settings: Settings) -> Iterator[Finding]:
+    """Whether anybody hears of it when something is wrong."""
+    admin = settings.admin
+    if admin.command:
+        program = shutil.which(admin.command[0])
+        found = f"runs {program}" if program else f"{admin.command[0]}: no such program that can be executed"
+        yield Finding("ok" if program else "FAIL", "admin.alarm_command", found)
+    elif not admin.alarms_to:
+        detail = "empty, and no alarm_command: alarms only go to the journal"
+        yield Finding("warn", "admin.alarms_to", detail)
 
 
 def _words_and_letters(settings: Settings) -> Iterator[Finding]:
@@ -151,10 +175,53 @@ def _clock(now: datetime, last_event: datetime | None) -> Finding:
     return Finding("ok", "clock", here)
 
 
-def _imap(settings: Settings, secrets: wiring.Secrets, now: datetime) -> Iterator[Finding]:
+def _access_token(settings: Settings, access: Access, now: datetime) -> tuple[Finding, Tokens | None]:
+    """Fetches a token, as the desk does. A new refresh token that comes with it is kept in the store, else the desk
+    would go on with one that counts no more; that this can be done is made sure of before."""
+    what, server = "oauth2", access.client.endpoint
+    try:
+        with _store_to_keep_it(settings, access) as store:
+            granted = _granted(access, store, now)
+    except Trouble as trouble:
+        return Finding("FAIL", what, str(trouble)), None
+    except StoreProblem as problem:
+        return Finding("warn", what, f"not tried, a new refresh token could not be kept: {problem}"), None
+    except (sqlite3.Error, OSError) as error:
+        return Finding("FAIL", what, f"{settings.store.path}: a new refresh token could not be kept: {error}"), None
+    minutes = round(granted.lifetime.total_seconds() / 60)
+    holds = f"{server.host}:{server.port}: an access token that holds for {minutes} minutes"
+    return Finding("ok", what, holds), lambda _: granted.access_token
+
+
+@contextmanager
+def _store_to_keep_it(settings: Settings, access: Access) -> Iterator[Store | None]:
+    """None: there is none yet, and the provider is known to let the configured refresh token count as well.
+
+    Raises StoreProblem, sqlite3.Error.
+    """
+    path = settings.store.path
+    revokes = bool(access.refresh_token and settings.oauth2 and settings.oauth2.provider == "other")
+    if not path.exists() and not revokes:
+        yield None
+        return
+    with closing(Store.attach(path)) as store:
+        with store.transaction():
+            pass
+        yield store
+
+
+def _granted(access: Access, store: Store | None, now: datetime) -> Granted:
+    granted, refresh_token = access.obtain(lambda: store.refresh_token(access.mark) if store else "")
+    if store:
+        with store.transaction():
+            store.keep_token(access.mark, refresh_token, now, now + granted.lifetime)
+    return granted
+
+
+def _imap(settings: Settings, secrets: wiring.Secrets, tokens: Tokens | None, now: datetime) -> Iterator[Finding]:
     imap = settings.imap
     try:
-        mailbox = wiring.open_mailbox(settings, secrets, readonly=True)
+        mailbox = wiring.open_mailbox(settings, secrets, tokens, readonly=True)
     except Trouble as trouble:
         yield Finding("FAIL", "imap", str(trouble))
         return
@@ -189,9 +256,9 @@ def _sent(settings: Settings, mailbox: Mailbox, now: datetime) -> Finding:
     return Finding("warn", what, f"watched: {mailbox.folder}, {quiet}")
 
 
-def _smtp(settings: Settings, secrets: wiring.Secrets) -> Iterator[Finding]:
+def _smtp(settings: Settings, secrets: wiring.Secrets, tokens: Tokens | None) -> Iterator[Finding]:
     async def knock() -> None:
-        mailer = wiring.mailer_of(settings, secrets)
+        mailer = wiring.mailer_of(settings, secrets, tokens)
         try:
             await mailer.check()
         finally:

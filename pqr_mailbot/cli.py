@@ -12,8 +12,9 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import date, datetime, timedelta
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any, NoReturn
@@ -23,11 +24,12 @@ import click
 
 from pqr_mailbot import __version__, config, plain, wiring
 from pqr_mailbot import learn as learning
-from pqr_mailbot.adapters import memory, mime_header, mime_parser
+from pqr_mailbot.adapters import memory, mime_header, mime_parser, sqlite_files
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.letters import TemplateProblem
-from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, problem_of, words_of
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_daemon, problem_of, words_of
+from pqr_mailbot.adapters.sqlite_verify import damages
 from pqr_mailbot.adapters.sqlite_views import INBOUND_STATES, LARGEST_ID, OUTBOX_STATES, Filter, Views
 from pqr_mailbot.adapters.systemd import log_to_stderr
 from pqr_mailbot.check import findings
@@ -38,6 +40,8 @@ from pqr_mailbot.domain.commands import shown
 from pqr_mailbot.domain.model import State
 from pqr_mailbot.domain.policy import TicketType
 from pqr_mailbot.domain.reference import find_references
+from pqr_mailbot.flows.books import Books
+from pqr_mailbot.flows.restored import must_not_be_held
 
 FIRST_YEAR, LAST_YEAR = 1984, 2999  # Ley 51/1983 moved the holidays from 1984 on
 SHIPPED_ZONE = ZoneInfo("America/Bogota")
@@ -201,6 +205,7 @@ def run(office: Office, once: bool) -> None:
     settings = office.settings()
     memory.give_back()
     daemon = Daemon(settings, wiring.Secrets.read(settings, os.environ))
+    memory.trim()  # of reading the learned weights
     try:
         if not once:
             asyncio.run(daemon.run())
@@ -219,10 +224,63 @@ def run(office: Office, once: bool) -> None:
 def status(office: Office, as_json: bool) -> None:
     """Is the desk healthy? Exit 1 when it is not."""
     with office.views() as (views, settings):
-        report = views.status(utc_now(), timedelta(seconds=settings.imap.poll_seconds))
+        report = views.status(utc_now(), settings.expected())
     _print_json(report) if as_json else click.echo(plain.status(report))
     if not report["healthy"]:
         raise click.ClickException(f"unhealthy: {'; '.join(report['problems'])}")
+
+
+@pqr_mailbot.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@office
+def backup(office: Office, file: Path) -> None:
+    """Copy the store, signing keys included, while the daemon runs. Never over an existing file."""
+    size = sqlite_files.back_up(office.settings().store.path, file)
+    click.echo(f"{plain.harmless(file)}: {plain.counted(size, 'byte')}, checked; it holds the keys and all mail")
+
+
+@pqr_mailbot.command()
+@as_json
+@office
+def verify(office: Office, as_json: bool) -> None:
+    """Look for damage in the store: the file, the chain of the history, rows that do not fit each other."""
+    settings = office.settings()
+    found = [damage.as_json() for damage in damages(settings.store.path)]
+    _print_rows(found, plain.damages, as_json)
+    if found:
+        raise click.ClickException(f"{settings.store.path}: {plain.counted(len(found), 'damage')}")
+
+
+@pqr_mailbot.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="There is a store already: keep it beside, under another name.")
+@office
+def restore(office: Office, file: Path, force: bool) -> None:
+    """Put a backup in the place of the store. Nothing is sent afterwards until `reconcile`."""
+    path = office.settings().store.path
+    with only_daemon(path) as lock:
+        kept = sqlite_files.restore(file, path, utc_now(), force)
+        lock.write("")  # what was wrong was wrong with the other store
+    click.echo(plain.restored(path, kept))
+
+
+@pqr_mailbot.command()
+@as_json
+@office
+def reconcile(office: Office, as_json: bool) -> None:
+    """Compare mailbox and store: mail without a row, rows without mail, and why. After a restore: let the desk work."""
+    settings = office.settings()
+    secrets = wiring.Secrets.read(settings, os.environ)
+    with office.views():
+        pass  # whoever only reads knows best what is wrong with a store that cannot be used
+    with ExitStack() as resources:
+        books = resources.enter_context(closing(Books(lambda: Store.attach(settings.store.path))))
+        source = wiring.token_source(settings, secrets, books, utc_now)
+        if source:
+            resources.callback(source.close)
+        task = wiring.reconciliation_of(settings, secrets, books, utc_now, source.token if source else None)
+        report = task.whole(partial(wiring.settle, settings, utc_now, plain.with_bar))
+    _print_json(plain.reconciled_json(report)) if as_json else click.echo(plain.reconciled(report, _width()))
 
 
 # -- tickets -------------------------------------------------------------------------------------------------------
@@ -290,6 +348,7 @@ def order(office: Office, reference: str, command: str) -> None:
     found = find_one(reference, settings.reference.prefix)
     now = utc_now()
     with _writing(office) as store:
+        must_not_be_held(store)
         handler = wiring.handler_of(settings, store)
         said, sections, effects = handler.colleagues().order(found, command, now)
         handler.applying(now).all(effects)

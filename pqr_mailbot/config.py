@@ -10,14 +10,16 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -32,6 +34,7 @@ from pydantic import (
     field_validator,
 )
 
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.domain.policy import SHIPPED_TYPES, Agent, Form, Level, Office, Policy, Rule, TicketType
 
 DEFAULT_PATH = Path("/etc/pqr-mailbot/config.toml")
@@ -41,10 +44,6 @@ LONGEST_SECRET = 65536  # bytes; a device or a wrong file given as a secret must
 # Keys that are accepted and checked but change nothing in this version: `check` names those a file has.
 # "key=value" speaks of that value only. The version that brings a feature deletes its rows.
 NOT_YET = (
-    "imap.auth=oauth2",
-    "smtp.auth=oauth2",
-    "oauth2",
-    "admin.alarm_command",
     "report.send_to",
     "report.day",
 )
@@ -109,6 +108,15 @@ def _filled_line(value: object) -> str:
     raise ValueError("expected some text, not an empty one")
 
 
+def _command(value: object) -> str:
+    text = _line(value)
+    try:
+        shlex.split(text)
+    except ValueError:
+        raise ValueError("expected a program and its arguments, with every quote closed") from None
+    return text
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -156,6 +164,27 @@ def _web_address(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"(?:https?://[^\s<>\"]+)?", value) and _is_one_line(value):
         return value
     raise ValueError("expected a web address that begins with https, or nothing")
+
+
+def _token_address(value: object) -> str:
+    """Secrets are sent there: encrypted, or not away from this machine."""
+    expected = "expected an address that begins with https (without encryption only on this machine), or nothing"
+    if not (isinstance(value, str) and value.isascii() and re.fullmatch(r"(?:https?://[^\s<>\"#@\\]+)?", value)):
+        raise ValueError(expected)
+    try:
+        url = urlsplit(value)
+        usable = bool(url.hostname and _host(url.hostname)) and (url.port is None or url.port > 0)
+    except ValueError:  # of a port that is none
+        raise ValueError(expected) from None
+    if value and not (usable and (url.scheme == "https" or _is_loopback(str(url.hostname)))):
+        raise ValueError(expected)
+    return value
+
+
+def _tenant(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9.-]*", value):
+        return value
+    raise ValueError("expected the id or a domain of your tenant, such as example.onmicrosoft.com")
 
 
 def _capitals(value: object) -> str:
@@ -337,11 +366,13 @@ class Oauth2Table(Table):
     """[oauth2]: checked for completeness only when a server's `auth` asks for it."""
 
     provider: Literal["microsoft", "google", "other"] = "microsoft"
-    tenant: Line = ""
+    tenant: Annotated[str, PlainValidator(_tenant)] = ""
     client_id: Line = ""
     client_secret: SecretReference = ""
     refresh_token: SecretReference = ""
-    token_url: Annotated[str, PlainValidator(_web_address)] = ""
+    token_url: Annotated[str, PlainValidator(_token_address)] = ""
+    scope: Line = ""
+    ca_file: OptionalPath = None
 
 
 class StoreTable(Table):
@@ -471,7 +502,15 @@ class AdminTable(Table):
     """[admin]"""
 
     alarms_to: tuple[MailAddress, ...] = ()
-    alarm_command: Line = ""
+    alarm_command: Annotated[str, PlainValidator(_command)] = ""
+    patience_minutes: Annotated[int, PlainValidator(_number(0, 60))] = 5
+    heartbeat: Flag = False
+    heartbeat_minutes: Annotated[int, PlainValidator(_number(5, 1440))] = 60
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words of `alarm_command`; no shell reads them."""
+        return tuple(shlex.split(self.alarm_command))
 
 
 class ReportTable(Table):
@@ -497,8 +536,15 @@ def _rule(name: str, states: tuple[str, ...], days: int, after: str, to: str, le
 SHIPPED_REMINDERS: tuple[ReminderRow, ...] = (
     _rule("sin respuesta, 2 días", ("new",), 2, "opening", "owner", "reminder"),
     _rule("sin respuesta, 5 días", ("new",), 5, "opening", "level 2", "escalation"),
-    _rule("habeas data: leyenda “reclamo en trámite”", _UNRESOLVED, 2, "opening", "owner", "reminder",
-          types=("habeas_data",)),
+    _rule(
+        "habeas data: leyenda “reclamo en trámite”",
+        _UNRESOLVED,
+        2,
+        "opening",
+        "owner",
+        "reminder",
+        types=("habeas_data",),
+    ),
     _rule("sin resolver, 8 días", _UNRESOLVED, 8, "opening", "owner, level 2", "reminder"),
     _rule("sin noticias, 8 días", _BEING_HANDLED, 8, "office_word", "customer", "progress"),
     _rule("faltan 3 días", _UNRESOLVED, -3, "due", "level 2", "escalation"),
@@ -612,7 +658,14 @@ class Settings(Table):
             self.imap.exchange_internal_is_authenticated,
             rules_of(self.reminders),
             self.calendar.office_hours,
+            self.expected(),
         )
+
+    def expected(self) -> Expected:
+        """What a healthy desk does."""
+        heartbeat = timedelta(minutes=self.admin.heartbeat_minutes) if self.admin.heartbeat else None
+        patience = timedelta(minutes=self.admin.patience_minutes)
+        return Expected(timedelta(seconds=self.imap.poll_seconds), patience, heartbeat)
 
 
 # --- Loading

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from click import style
+from click import progressbar, style
 
+from pqr_mailbot.flows.reconcile import BEFORE, UNWATCHED, Report
+from pqr_mailbot.flows.reconcile import Row as ReportRow
+from pqr_mailbot.flows.restored import Settled
 from pqr_mailbot.learn import Learned
 
 Row = Mapping[str, Any]
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 GAP = "  "
+QUIET_REASONS = (BEFORE, UNWATCHED)  # mail without a row that nobody misses
 LONGEST = 100  # columns of a cell where there is no terminal to fit
 
 
@@ -295,6 +302,84 @@ def trail(row: Row) -> str:
     return "\n".join(lines if len(lines) > 1 else [*lines, "  not handled yet"])
 
 
+# -- store and mailbox ---------------------------------------------------------------------------------------------
+
+
+def damages(rows: Sequence[Row], width: int) -> str:
+    if not rows:
+        return "the store is sound"
+    return _table(("CHECK", "WHAT", "DAMAGE"), [list(r.values()) for r in rows], width, {"WHAT": 9, "DAMAGE": 20})
+
+
+def restored(store: Path, kept: Path | None) -> str:
+    lines = [f"{harmless(store)} is the backup now."]
+    if kept:
+        lines.append(f"The store that was there is kept as {harmless(kept)}.")
+    return "\n".join([*lines, "Nothing is sent or acknowledged until `pqr-mailbot reconcile` has read the mailbox."])
+
+
+def with_bar(mails: Sequence[int]) -> Iterator[int]:
+    """One after the other, with a bar on the terminal for whoever waits."""
+    if not sys.stderr.isatty():
+        yield from mails
+        return
+    with progressbar(mails, label="mails", file=sys.stderr) as bar:
+        yield from bar
+
+
+def reconciled_json(report: Report) -> Row:
+    """The shape of `reconcile --json`: nothing that anybody wrote is in it."""
+    settled = report.settled
+    return {
+        "missing_rows": [row.as_json() for row in report.missing_rows],
+        "missing_mails": [row.as_json() for row in report.missing_mails],
+        "junk": [row.as_json() for row in report.junk],
+        "unexplained": report.unexplained,
+        "marked_sent": report.marked_sent,
+        "counter": report.counter,
+        "after_restore": settled and asdict(settled),
+    }
+
+
+def reconciled(report: Report, width: int) -> str:
+    """What has no reason to be asked about is only counted: mail from before the desk's time."""
+    lines = [*_settled(report.settled), *_quiet(report.missing_rows)]
+    titles = {
+        "Mail on the server without a row here:": [row for row in report.missing_rows if row.why not in QUIET_REASONS],
+        "Mail of ours that is no longer in the inbox:": report.missing_mails,
+        "In the junk folder:": report.junk,
+    }
+    for title, rows in titles.items():
+        if rows:
+            cells = [(row.mailbox, row.uid, row.sender, row.subject, row.why) for row in rows]
+            least = {"FOLDER": 6, "FROM": 9, "SUBJECT": 9, "WHY": 20}
+            lines += ["", title, _table(("FOLDER", "UID", "FROM", "SUBJECT", "WHY"), cells, width, least)]
+    if report.marked_sent:
+        lines.append(f"{counted(report.marked_sent, 'letter')} of unknown fate found in the Sent folder: sent.")
+    return "\n".join(lines).strip() or "mailbox and store agree"
+
+
+def _settled(settled: Settled | None) -> list[str]:
+    if settled is None:
+        return []
+    counters = ", ".join(f"{year}: {last}" for year, last in sorted(settled.counters.items())) or "none needed"
+    return [
+        "The desk works again.",
+        f"  mails of the lost time        {settled.mails}",
+        f"  cases under the same number   {settled.same_reference}",
+        f"  letters found in Sent         {settled.letters_found}",
+        f"  letters held, perhaps sent    {settled.letters_held}  (`outbox --state uncertain`)",
+        f"  numbers skipped, up to        {counters}",
+        "  erasures                      none to apply again: this version erases nothing",
+    ]
+
+
+def _quiet(rows: Sequence[ReportRow]) -> list[str]:
+    """By folder and reason, how many."""
+    counts = Counter((row.mailbox, row.why) for row in rows if row.why in QUIET_REASONS)
+    return [f"{harmless(folder)}: {counted(number, 'mail')} {why}" for (folder, why), number in counts.items()]
+
+
 # -- without a store -----------------------------------------------------------------------------------------------
 
 
@@ -336,6 +421,13 @@ def status(report: Row) -> str:
     lines += [f"  notice      {harmless(notice)}" for notice in report["notices"]]
     lines.append(f"  last fetch  {_when(report['last_fetch_at']) or 'never'}")
     lines.append(f"  last send   {_when(report['last_send_at']) or 'never'}")
+    if report["token_expires_at"]:
+        until, since = _when(report["token_expires_at"]), _when(report["token_refreshed_at"])
+        lines.append(f"  token       holds until {until}, fetched {since}")
+    if report["heartbeat_at"]:
+        lines.append(f"  heartbeat   {_when(report['heartbeat_at'])}")
+    if report["alarms"]:
+        lines.append(f"  told of     {', '.join(report['alarms'])}")
     for name in ("inbox", "outbox", "tickets"):
         counts = ", ".join(f"{number} {state}" for state, number in report[name].items() if number) or "none"
         lines.append(f"  {name:10}  {counts}")
@@ -348,7 +440,9 @@ MOVED_SHOWN = 20
 def learned(found: Learned) -> str:
     """What new weights change, for the admin to decide on."""
     lines = ["Mail held out (each writer, each file by fifths):"]
-    lines += [f"  before  {found.before}", f"  after   {found.after}", "", "Weights that move most:"]
+    lines += [f"  before  {found.before}", f"  after   {found.after}"]
+    lines += [f"Of the {counted(found.new, 'new mail')}, right before {found.new_before}, after {found.new_after}."]
+    lines += ["", "Weights that move most:"]
     for feature, label, before, after in found.moved[:MOVED_SHOWN]:
         lines.append(f"  {before:+7.2f} -> {after:+7.2f}  {label:<13} {harmless(feature)}")
     return "\n".join(lines)

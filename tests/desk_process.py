@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from nursery import Child, Nursery
 from servers import OFFICE, SMTP_PASSWORD, Dovecot, SmtpServer, wait_until
+from steps import CLOCK
 
 OFFICE_TABLES = """
 [office]
@@ -45,6 +47,9 @@ class DeskProcess:
     imap: dict[str, Any] = field(default_factory=dict)
     smtp: dict[str, Any] = field(default_factory=dict)
     more: str = ""
+    hours: str = "00:00-00:01"  # whatever the hour of the test, no letter comes that may wait, such as a digest
+    environ: dict[str, str] = field(default_factory=dict)  # laid over that of the tests
+    ahead: float = 0.0  # seconds
     process: Child | None = None
 
     def __post_init__(self) -> None:
@@ -59,7 +64,8 @@ class DeskProcess:
                    "username": OFFICE, "password": "file:imap", "poll_seconds": 2, **self.imap}  # fmt: skip
         relay = {"host": "localhost", "port": self.smtp_server.port, "tls": "starttls", "ca_file": ca_file,
                  "username": OFFICE, "password": "file:smtp", **self.smtp}  # fmt: skip
-        tables = {"imap": mailbox, "smtp": relay, "store": {"path": str(self.store)}}
+        tables = {"imap": mailbox, "smtp": relay, "store": {"path": str(self.store)},
+                  "calendar": {"office_hours": self.hours}}  # fmt: skip
         text = OFFICE_TABLES + self.more
         for name, keys in tables.items():
             text += f"\n[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
@@ -78,15 +84,27 @@ class DeskProcess:
         path = self.directory / "log"
         return path.read_text("utf-8") if path.exists() else ""
 
+    def time_is(self, now: datetime) -> None:
+        """From now on, and it goes on from there."""
+        self.ahead = (now - datetime.now(UTC)).total_seconds()
+        file = self.directory / "ahead.new"
+        file.write_text(str(self.ahead))
+        file.rename(self.directory / "ahead")
+        self.environ[CLOCK] = str(self.directory / "ahead")
+
     # -- the daemon ------------------------------------------------------------------------------------------------
 
     def start(self, **environment: str) -> None:
         """Returns once it says that it is open."""
         opened = self.log.count("the desk is open")
-        with (self.directory / "log").open("ab") as log:
-            self.process = self._started(["run"], log, log, environment)
+        self.launch(**environment)
         wait_until(lambda: self.log.count("the desk is open") > opened or self._ended(), what=f"the desk:\n{self.log}")
         assert not self._ended(), self.log
+
+    def launch(self, **environment: str) -> None:
+        """Returns at once."""
+        with (self.directory / "log").open("ab") as log:
+            self.process = self._started(["run"], log, log, environment)
 
     def _ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
@@ -130,7 +148,7 @@ class DeskProcess:
         self, words: Sequence[str], out: BinaryIO, err: BinaryIO, environment: Mapping[str, str] | None = None
     ) -> Child:
         command = ["--config", str(self.config), *words]
-        return nursery().start(command, {**os.environ, **(environment or {})}, self.directory, out, err)
+        return nursery().start(command, {**os.environ, **self.environ, **(environment or {})}, self.directory, out, err)
 
 
 @cache

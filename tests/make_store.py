@@ -15,7 +15,7 @@ from bench import eml
 from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
-from pqr_mailbot.adapters.sqlite_store import Packed, _commitment, event_hash
+from pqr_mailbot.adapters.sqlite_store import Packed, commitment, event_hash
 
 STORES = Path(__file__).parent / "stores"
 OPENED, NOON = "2026-06-01T15:41:00.000000Z", "2026-06-01T15:42:00.000000Z"
@@ -160,8 +160,8 @@ def _events(said: list[tuple[str, str]]) -> Iterator[tuple[object, ...]]:
         salt, actor, detail = bytes([number]) * 16, "desk", f"detail {number}"
         row = {
             "id": number, "reference": reference, "at": NOON, "actor": actor, "event": event, "detail": detail,
-            "salt": salt, "actor_commitment": _commitment(salt, actor),
-            "detail_commitment": _commitment(salt, detail), "previous_hash": previous,
+            "salt": salt, "actor_commitment": commitment(salt, actor),
+            "detail_commitment": commitment(salt, detail), "previous_hash": previous,
         }  # fmt: skip
         previous = event_hash(row)
         yield (*row.values(), previous)
@@ -187,6 +187,22 @@ def _later_rows(steps: int) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
         yield "INSERT INTO rating VALUES (?, ?, ?, ?, ?)", [(TWO, 5, 1, "Gracias", NOON)]
     if steps >= 7:
         yield "INSERT INTO letter_reason VALUES (?, ?, ?, ?)", [(3, TWO, "survey", "")]
+    if steps >= 8:
+        yield "INSERT INTO provider (name, last_success_at) VALUES (?, ?)", [("oauth2", NOON)]
+        yield (
+            "INSERT INTO oauth_token (id, mark, refresh_token, refreshed_at, expires_at) VALUES (1, ?, ?, ?, ?)",
+            [("4f1c", "1//0g", OPENED, NOON)],
+        )
+    if steps >= 9:
+        said = "No se puede enviar correo."
+        yield (
+            "INSERT INTO alarm (name, text, said, began_at, told_at, count) VALUES (?, ?, ?, ?, ?, 0)",
+            [("smtp", "smtp: connection refused", said, OPENED, NOON)],
+        )
+        yield "INSERT INTO heartbeat VALUES (?, ?)", [(2, NOON)]
+    if steps >= 10:
+        yield "UPDATE inbound SET doubtful = ? WHERE id = ?", [(1, 2)]
+        yield "UPDATE mailbox_cursor SET began_above = ? WHERE mailbox = ?", [(10, "INBOX")]
 
 
 def _dumped(connection: sqlite3.Connection) -> Iterator[str]:

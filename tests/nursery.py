@@ -42,6 +42,9 @@ class Child:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
 
 class Nursery:
     """The process that has imported the program, and what is known of those it started. Not for several threads."""
@@ -62,6 +65,7 @@ class Nursery:
         socket.send_fds(self._link, [request], [out.fileno(), err.fileno()])
         while "started" not in (told := self._hear()):
             self._statuses[told["pid"]] = told["status"]
+        self._statuses.pop(told["started"], None)  # ids come round again: that was another process
         return Child(self, told["started"])
 
     def status_of(self, pid: int, seconds: float = 0) -> int | None:
@@ -113,8 +117,11 @@ def _fork(link: socket.socket, request: dict[str, object], files: list[int]) -> 
     status = 1
     try:
         _become(request, files)
+        from steps import prepare
+
         from pqr_mailbot.__main__ import main
 
+        prepare(os.environ)
         main()
         status = 0
     except SystemExit as end:
@@ -139,14 +146,35 @@ def _become(request: dict[str, object], files: list[int]) -> None:
     sys.argv = ["pqr-mailbot", *request["words"]]  # type: ignore[misc]
 
 
+def _compile_templates_once() -> None:
+    """Whoever is forked finds the shipped letters compiled; others, and mended ones, compile as ever."""
+    compiled: dict[tuple[object, ...], object] = {}
+    plainly = Environment.compile
+
+    def compile_once(environment: Environment, source: object, *words: object, **more: object) -> object:
+        key = (environment.autoescape, source, *words, *more.items())
+        if key not in compiled:
+            compiled[key] = plainly(environment, source, *words, **more)  # type: ignore[call-overload]
+        return compiled[key]
+
+    Environment.compile = compile_once  # type: ignore[assignment, method-assign]
+    Letters(None, Office("X", "x@x.test", ZoneInfo("UTC"))).prove()
+
+
 if __name__ == "__main__":
     import gc
     import random
+    from zoneinfo import ZoneInfo
+
+    from jinja2 import Environment
 
     from pqr_mailbot import cli, wiring
+    from pqr_mailbot.adapters.letters import Letters
+    from pqr_mailbot.domain.policy import Office
 
     assert cli
     wiring.shipped_lexicon()
+    _compile_templates_once()
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.register_at_fork(after_in_child=random.seed)

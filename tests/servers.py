@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import random
+import re
 import shutil
 import signal
 import smtplib
@@ -150,7 +151,7 @@ protocols = imap lmtp
 ssl = required
 ssl_cert = <{certificate}
 ssl_key = <{key}
-auth_mechanisms = plain login
+auth_mechanisms = plain login{mechanisms}
 auth_failure_delay = 0
 mail_location = maildir:{home}/mail/%u
 mail_fsync = never
@@ -159,6 +160,7 @@ mailbox_idle_check_interval = 1 secs
 first_valid_uid = 0
 first_valid_gid = 0
 postmaster_address = postmaster@localhost
+{tokens}
 passdb {{
   driver = passwd-file
   args = username_format=%u {home}/users
@@ -202,14 +204,24 @@ service stats {{
 """
 
 
+_BY_TOKEN = """
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {home}/oauth2
+}}
+"""
+
+
 class Dovecot:
     """A real IMAP server with a mailbox for each address, which LMTP fills; runs as root and as an ordinary user.
 
     A login needs TLS. `stop` and `start` let it go away and come back, on the same ports and with the same mail.
     """
 
-    def __init__(self, authority: Authority, mailboxes: dict[str, str]) -> None:
-        """`mailboxes`: address -> password; more may be added to it while it runs, by `add`."""
+    def __init__(self, authority: Authority, mailboxes: dict[str, str], tokeninfo: str = "") -> None:
+        """`mailboxes`: address -> password; more may be added to it while it runs, by `add`. `tokeninfo`: a URL to
+        which an access token is appended; it knows whose the token is, and a login may be by XOAUTH2."""
         assert DOVECOT, "Dovecot is not installed"
         self.ca_file, self._tls = authority.ca_file, authority.client_context()
         self.passwords: dict[str, str] = {}
@@ -218,7 +230,7 @@ class Dovecot:
         self.home = Path(self._directory.name)
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._configure(authority)
+            self._configure(authority, tokeninfo)
             for address, password in mailboxes.items():
                 self.add(address, password)
             self.start()
@@ -226,7 +238,7 @@ class Dovecot:
             self.close()
             raise
 
-    def _configure(self, authority: Authority) -> None:
+    def _configure(self, authority: Authority, tokeninfo: str) -> None:
         certificate, key = authority.sign()
         me, users, chroot = pwd.getpwuid(os.getuid()), "", ""
         if me.pw_uid == 0:  # then it insists on its own users, and hands no mail to a process of root
@@ -241,7 +253,12 @@ class Dovecot:
         text = _CONFIGURATION.format(
             home=self.home, certificate=certificate, key=key, uid=me.pw_uid, gid=me.pw_gid, users=users, chroot=chroot,
             port=self.port, tls_port=self.tls_port, lmtp_port=self.lmtp_port,
+            mechanisms=" xoauth2 oauthbearer" if tokeninfo else "",
+            tokens=_BY_TOKEN.format(home=self.home) if tokeninfo else "",
         )  # fmt: skip
+        if tokeninfo:
+            oauth2 = f"tokeninfo_url = {tokeninfo}\nusername_attribute = email\nintrospection_mode =\n"
+            (self.home / "oauth2").write_text(oauth2)
         (self.home / "dovecot.conf").write_text(text)
 
     def __enter__(self) -> Dovecot:
@@ -317,6 +334,15 @@ class Dovecot:
         (self.home / "users.new").write_text("".join(lines))
         (self.home / "users.new").chmod(0o644)
         (self.home / "users.new").rename(self.home / "users")
+        if self.running:  # it looks for changes once a second
+            wait_until(lambda: self._knows(address), what=f"a login for {address}")
+
+    def _knows(self, address: str) -> bool:
+        try:
+            with self.client(address):
+                return True
+        except IMAP4.error:
+            return False
 
     def deliver(self, mail: bytes, address: str, sender: str = "") -> None:
         """Puts a mail into the INBOX of `address` by LMTP, as a mail server does: with Return-Path, Delivered-To and
@@ -398,7 +424,8 @@ class Received:
 class SmtpServer:
     """A real SMTP server on loopback that keeps what it got, and fails as `answers` says.
 
-    `login`: name and password it demands; None: it offers no login. With TLS it takes no login and no mail in clear.
+    `login`: name and password it demands; None: it offers no login by password. With TLS it takes no login and no mail
+    in clear.
 
     `answers` may be changed at any time. Its keys are CONNECT (the greeting), EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA,
     DOT (the end of the letter), RSET, QUIT; or "RCPT ana@x.test" and "MAIL …" for one address alone, which go first.
@@ -410,6 +437,7 @@ class SmtpServer:
     authority: Authority | None = None
     tls: Tls = "none"
     login: tuple[str, str] | None = None
+    bearer: Callable[[str, str], bool] | None = None  # does this name have this access token? Then it takes XOAUTH2
     answers: dict[str, Fault] = field(default_factory=dict)
     route: Callable[[Received], None] | None = None  # called with each letter that was accepted, in another thread
     size_limit: int = 33554432
@@ -533,6 +561,9 @@ class SmtpServer:
                 await asyncio.to_thread(self.route, letter)
             except Exception as error:
                 self.errors.append(error)
+            except asyncio.CancelledError:  # whoever sent it is gone; it was taken all the same
+                self.keep(letter)
+                raise
         self.keep(letter)
         if fault == DROP:
             protocol.transport.close()
@@ -549,9 +580,12 @@ class _Protocol(SMTP):
         super().__init__(
             server, hostname="smtp.test", data_size_limit=server.size_limit, enable_SMTPUTF8=server.smtputf8,
             tls_context=server.context if upgrade else None, require_starttls=upgrade, auth_require_tls=upgrade,
-            authenticator=server.may_log_in, auth_exclude_mechanism=() if server.login else ("PLAIN", "LOGIN"),
+            authenticator=server.may_log_in, auth_exclude_mechanism=[
+                *(() if server.login else ("PLAIN", "LOGIN")), *(() if server.bearer else ("XOAUTH2",)),
+            ],
         )  # fmt: skip
-        self._auth_required = server.login is not None  # set here: the library warns of it where TLS is implicit
+        # Set here: the library warns of it where TLS is implicit.
+        self._auth_required = bool(server.login or server.bearer)
         self._server = server
 
     def connection_made(self, transport: Any) -> None:
@@ -604,6 +638,15 @@ class _Protocol(SMTP):
 
     async def smtp_AUTH(self, arg: str | None) -> None:  # noqa: N802
         await self._command("AUTH", arg, super().smtp_AUTH)
+
+    async def auth_XOAUTH2(self, _: Any, arguments: list[str]) -> AuthResult:  # noqa: N802
+        """Of a refusal the reason first, as a challenge; the no after the client's empty line."""
+        said = re.fullmatch(r"user=(.+)\x01auth=Bearer (.+)\x01\x01", base64.b64decode(arguments[1]).decode())
+        if said and self._server.bearer and self._server.bearer(said[1], said[2]):
+            return AuthResult(success=True, auth_data=LoginPassword(said[1].encode(), b""))
+        answer = await self.challenge_auth('{"status":"401","schemes":"bearer","scope":"mail"}')
+        self._server.heard.append(f"after the challenge: {answer!r}")
+        return AuthResult(success=False, handled=False)
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
         await self._command("MAIL", arg, super().smtp_MAIL)

@@ -41,7 +41,7 @@ def test_a_new_office_may_open(tmp_path: Path) -> None:
     rows = found(tmp_path)
     assert {level for level, _, _ in rows} == {"ok", "warn"}
     assert [what for level, what, _ in rows if level == "warn"] == [
-        "office.phone", "office.privacy_notice_url", "imap.trusted_authserv_ids",
+        "office.phone", "office.privacy_notice_url", "imap.trusted_authserv_ids", "admin.alarms_to",
     ]  # fmt: skip
     assert about("store", rows) == [("ok", f"{tmp_path}/desk.db is made at the first start")]
     assert about("clock", rows) == [("ok", "2026-06-01 15:42 UTC")]
@@ -58,6 +58,15 @@ def test_keys_without_effect_are_named(tmp_path: Path) -> None:
     )
     (warning,) = (detail for level, detail in about("configuration", rows) if level == "warn")
     assert warning.endswith(": report.day")
+
+
+@pytest.mark.parametrize(
+    ("command", "level"), [("sh -c 'true'", "ok"), ("/no/such/program", "FAIL"), ("/etc/passwd", "FAIL")]
+)
+def test_the_alarm_command_is_a_program(tmp_path: Path, command: str, level: str) -> None:
+    rows = found(tmp_path, admin={"alarm_command": command})
+    assert [seen for seen, _ in about("admin.alarm_command", rows)] == [level]
+    assert about("admin.alarms_to", rows) == []
 
 
 def test_weights_that_were_not_learned_yet_are_named(tmp_path: Path) -> None:

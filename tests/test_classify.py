@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -254,11 +256,28 @@ def test_a_bad_row_is_named(types: str, urgency: str, extra: dict[str, str], mes
     assert "\n" not in str(caught.value)
 
 
+def test_mail_by_a_writer_whom_nobody_learned_from() -> None:
+    """The floor; README tells how much better it is. These mails are never to be learned from, nor looked at."""
+    lines = (Path(__file__).parent / "unseen_mails.jsonl").read_text("utf-8").splitlines()
+    mails = [json.loads(line) for line in lines]
+    found = [classify(mail["subject"], mail["body"], SHIPPED) for mail in mails]
+    right = [
+        mail["label"] == one.type.replace("derecho_de_peticion", "solicitud")
+        for mail, one in zip(mails, found, strict=True)
+    ]
+    certain = [hit for hit, one in zip(right, found, strict=True) if one.certain]
+    without_cues = [hit for hit, mail in zip(right, mails, strict=True) if mail["avoids"]]
+    assert sum(right) >= 0.9 * len(mails)
+    assert sum(certain) >= 0.96 * len(certain)
+    assert sum(without_cues) >= 0.8 * len(without_cues)
+    assert len(certain) >= 0.5 * len(mails)
+
+
 def test_an_admins_own_rows_speak() -> None:
     own = Lexicon.parse("", "", {"felicitacion": "9\tcafé aguado\r\n", "lecheros": "9\tofrecemos leche"})
     lexicon = replace(SHIPPED, own=own.own)
-    assert classify("", "otra vez el café aguado en la tienda de abajo", SHIPPED).type == "queja"
-    found = classify("", "otra vez el café aguado en la tienda de abajo", lexicon)
+    assert classify("", "otra vez el café aguado en la tienda, qué desastre", SHIPPED).type == "queja"
+    found = classify("", "otra vez el café aguado en la tienda, qué desastre", lexicon)
     assert (found.type, found.evidence[0].words) == ("felicitacion", "cafe aguado")
     assert classify("", "ofrecemos leche fresca", lexicon).type == "lecheros"
     assert set(found.scores) == {*SHIPPED_SCORES, "lecheros"}

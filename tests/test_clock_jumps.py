@@ -20,6 +20,7 @@ from pqr_mailbot import wiring
 from pqr_mailbot.adapters.sqlite_views import Views
 from pqr_mailbot.config import SHIPPED_REMINDERS, load, rules_of
 from pqr_mailbot.daemon import Daemon
+from pqr_mailbot.domain.health import Expected
 from pqr_mailbot.domain.situation import Desk
 from pqr_mailbot.flows.clock import ClockRound
 
@@ -109,7 +110,7 @@ def test_a_fetch_of_the_future_does_not_hide_that_there_was_none_since(tmp_path:
     bench.close()
     for at, silent in ((NOW, False), (NOW + HOUR, True)):
         with closing(Views(bench.path, BOGOTA, DESK.calendar)) as views:
-            report = views.status(at, timedelta(seconds=60))
+            report = views.status(at, Expected())
         assert report["last_fetch_at"] == NOW.astimezone(BOGOTA).isoformat()
         assert any("no successful fetch" in problem for problem in report["problems"]) is silent
 

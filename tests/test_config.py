@@ -164,6 +164,14 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("smtp.auth", "oauth2", "smtp.username: required"),
     ("oauth2.provider", "yahoo", 'oauth2.provider: expected "microsoft", "google" or "other"'),
     ("oauth2.client_secret", "hunter2", "oauth2.client_secret: expected credential:NAME"),
+    ("oauth2.tenant", "lohas/../otro", "oauth2.tenant: expected the id or a domain of your tenant"),
+    ("oauth2.token_url", "http://id.example.com/token", "oauth2.token_url: expected an address that begins with https"),
+    ("oauth2.token_url", "http://localhost.example.com/", "oauth2.token_url: expected an address that begins"),
+    ("oauth2.token_url", "https://id.example.com:99999/", "oauth2.token_url: expected an address that begins"),
+    ("oauth2.token_url", "https://a:b@id.example.com/", "oauth2.token_url: expected an address that begins"),
+    ("oauth2.token_url", "https:///token", "oauth2.token_url: expected an address that begins"),
+    ("oauth2.token_url", "file:///etc/passwd", "oauth2.token_url: expected an address that begins"),
+    ("oauth2.scope", "a\nb", "oauth2.scope: expected text in quotes, on one line"),
     # store, templates, reference
     ("store.path", "", "store.path: expected the path of a file"),
     ("templates.directory", False, "templates.directory: expected text"),
@@ -252,6 +260,10 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("limits.automatic_letters_per_hour", 1.5, "limits.automatic_letters_per_hour: expected a number"),
     ("admin.alarms_to", ["root"], "admin.alarms_to[1]: expected a mail address"),
     ("admin.alarm_command", ["a"], "admin.alarm_command: expected text"),
+    ("admin.alarm_command", "page 'sistemas", "admin.alarm_command: expected a program and its arguments, with every"),
+    ("admin.patience_minutes", 61, "admin.patience_minutes: expected a number from 0 to 60"),
+    ("admin.heartbeat", "yes", "admin.heartbeat: expected true or false"),
+    ("admin.heartbeat_minutes", 4, "admin.heartbeat_minutes: expected a number from 5 to 1440"),
     ("report.send_to", [None], "report.send_to[1]: expected a mail address"),
     ("report.day", 29, "report.day: expected a number from 1 to 28"),
 ]
@@ -355,6 +367,12 @@ def test_a_complete_oauth2_table_replaces_the_password(tables: dict[str, str]) -
     assert valid(("imap.auth", "oauth2"), ("imap.password", ABSENT), ("oauth2", table)).oauth2 is not None
     del table[list(table)[-1]]
     mistakes(changed(("imap.auth", "oauth2"), ("oauth2", table)))
+
+
+@pytest.mark.parametrize("url", ["", "https://id.example.com:8443/a?b=c", "http://127.0.0.1:8080/t", "http://[::1]/"])
+def test_where_tokens_may_be_fetched(url: str) -> None:
+    table = valid(("oauth2", {"token_url": url})).oauth2
+    assert table and table.token_url == url
 
 
 def test_days_are_text_or_toml_dates() -> None:
@@ -575,8 +593,6 @@ def test_keys_without_effect_are_those_the_file_has() -> None:
     s = valid(("imap.own_lists", []), ("report.day", 2), ("admin", {}))
     assert config.keys_without_effect(s) == ["report.day"]
     assert config.keys_without_effect(valid(("imap.auth", "password"))) == []
-    oauth2 = {"tenant": "t", "client_id": "c", "client_secret": "env:S"}
-    assert config.keys_without_effect(valid(("imap.auth", "oauth2"), ("oauth2", oauth2))) == ["imap.auth", "oauth2"]
 
 
 def test_keys_that_rule_digests_and_trust_are_not_among_them() -> None:

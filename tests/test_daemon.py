@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import stat
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -20,6 +19,7 @@ from bench import eml
 from desk_process import DeskProcess
 from servers import DROP, OFFICE, Authority, Dovecot, SmtpServer, wait_until
 
+SISTEMAS = "sistemas@lohas.test"
 CLARA, DIEGO, ANA = "clara@correo.test", "diego@otro.test", "ana@lohas.test"
 BOTH = ("Clara Gómez <clara@correo.test>", "Diego Paz <diego@otro.test>")
 
@@ -210,32 +210,6 @@ def test_it_ends_when_told_with_nothing_half_done(desk: DeskProcess, smtp: SmtpS
     assert (len(got(desk, CLARA)), len(got(desk, ANA))) == (1, 1)
 
 
-def test_killed_at_any_moment_it_opens_no_second_case_and_writes_no_second_letter(desk: DeskProcess) -> None:
-    opened(desk)
-    cases = 12
-    for number in range(cases):
-        write(desk, eml(f"c{number}@correo.test", f"Asunto {number}", f"texto {number}", f"<k{number}@correo.test>"))
-        desk.start()
-        time.sleep(0.04 * number)  # another moment each time
-        desk.stop(signal.SIGKILL)
-    desk.say("run", "--once")
-    desk.say("run", "--once")
-    assert {row["state"] for row in desk.json("inbox")} == {"done"}, desk.json("inbox")
-    references = [ticket["reference"] for ticket in desk.json("tickets")]
-    assert sorted(map(sequel, references)) == [f"{n + 1:06}" for n in range(cases)]
-    queued = Counter((row["letter"], row["reference"]) for row in desk.json("outbox"))
-    assert queued == {(letter, ref): 1 for ref in references for letter in ("acknowledgement", "notification")}
-    assert {row["state"] for row in desk.json("outbox")} == {"sent"}
-    sent = Counter(message_from_bytes(one.data)["Message-ID"] for one in desk.smtp_server.received)
-    twice = sum(count - 1 for count in sent.values())
-    assert len(sent) == 2 * cases
-    assert twice <= _interrupted(desk)  # a letter may go again only when it was under way, and it is counted
-
-
-def _interrupted(desk: DeskProcess) -> int:
-    return sum(map(int, re.findall(r"(\d+) letters were under way", desk.log)))
-
-
 def test_killed_between_the_ticket_and_the_letter(desk: DeskProcess, smtp: SmtpServer) -> None:
     """The letter was not taken by the server: after the start it goes once, with the Message-ID it had."""
     opened(desk)
@@ -318,9 +292,12 @@ def test_a_store_that_is_removed_under_the_desk_ends_it(desk: DeskProcess) -> No
 
 
 def test_a_provider_that_goes_and_comes_back(desk: DeskProcess) -> None:
-    """Both servers go away under a running desk. It waits, and loses nothing."""
+    """Both servers go away under a running desk. It waits, loses nothing, and says so once and when it is over."""
+    desk.more = alarmed(desk)
+    desk.configure()
     with desk.running():
         fetched(desk)
+        wait_until(lambda: desk.json("status", status=None)["heartbeat_at"], what="the probe to come back")
         desk.smtp_server.stop()
         write(desk, eml())
         wait_until(lambda: len(desk.json("tickets")) == 1, what="the case")
@@ -333,8 +310,33 @@ def test_a_provider_that_goes_and_comes_back(desk: DeskProcess) -> None:
         await_mail(desk, CLARA)
         write(desk, eml(BOTH[1], message_id="<d1@otro.test>"))
         await_mail(desk, DIEGO)
-        wait_until(lambda: desk.json("status", status=None)["healthy"], what="health")
+        await_mail(desk, SISTEMAS)
+        wait_until(lambda: told(desk)["all_clear"] == ["imap", "smtp"], what=f"both all-clears:\n{desk.log}")
+        assert desk.json("status")["alarms"] == []
     assert (len(got(desk, CLARA)), len(got(desk, DIEGO)), len(got(desk, ANA))) == (1, 1, 2)
+    assert told(desk) == {"alarm": ["imap", "smtp"], "all_clear": ["imap", "smtp"]}
+    assert desk.log.count("alarm: smtp: localhost:") == desk.log.count("all clear: smtp: ") == 1
+    assert "ERROR   alarm: smtp: localhost:" in desk.log
+    words = " ".join(" ".join(str(mail.get_body(("plain",))).split()) for mail in got(desk, SISTEMAS))
+    assert len(re.findall(r"hasta las? [\d:]+ del [\w ]+: No se puede enviar", words)) == 1
+    assert desk.log.count("the desk is open") == 1
+
+
+def alarmed(desk: DeskProcess) -> str:
+    """A configuration without patience, with a command that writes down what it is told, and with a heartbeat."""
+    command = f"sh -c 'echo $PQR_ALARM $PQR_ALARM_NAMES >> {desk.directory}/told'"
+    keys = {"alarms_to": [SISTEMAS], "alarm_command": command, "patience_minutes": 0, "heartbeat": True}
+    return "\n[admin]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+
+
+def told(desk: DeskProcess) -> dict[str, list[str]]:
+    """What the alarm command was told: the names by kind, as often as they came."""
+    path = desk.directory / "told"
+    heard: dict[str, list[str]] = {"alarm": [], "all_clear": []}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        kind, *names = line.split()
+        heard[kind] = sorted([*heard[kind], *names])
+    return heard
 
 
 def closed_port() -> int:

@@ -15,7 +15,7 @@ from desk_process import DeskProcess
 from office import NOW
 from servers import OFFICE, Dovecot, SmtpServer, wait_until
 
-from pqr_mailbot.adapters.sqlite_store import DamagedStore, Store, StoreProblem, only_daemon, slate_of
+from pqr_mailbot.adapters.sqlite_store import DamagedStore, Store, StoreProblem, only_daemon, words_left
 from pqr_mailbot.flows.books import Books
 
 CLARA = "clara@correo.test"
@@ -65,11 +65,11 @@ DAMAGES: list[tuple[str, Callable[[Path], object]]] = [
 @pytest.mark.parametrize(("_", "damage"), DAMAGES, ids=[case[0] for case in DAMAGES])
 def test_a_damaged_store_does_not_open_after_a_crash(tmp_path: Path, _: str, damage: Callable[[Path], object]) -> None:
     path = tmp_path / "desk.db"
-    with only_daemon(path) as slate:
+    with only_daemon(path) as lock:
         bench = Bench(path)
         bench.take(eml())
         bench.close()
-        slate.write("")
+        lock.write("")
     damage(path)
     Path(f"{path}-wal").touch()  # it was not closed
     before = path.read_bytes()
@@ -114,16 +114,16 @@ def test_damage_that_is_met_ends_all_work_on_the_store(tmp_path: Path) -> None:
     bench = Bench(path)
     bench.take(eml())
     bench.close()
-    with only_daemon(path) as slate:
+    with only_daemon(path) as lock:
         spoil(path, "outbox")
-        books = Books(lambda: Store.open(path, NOW), slate.write)
+        books = Books(lambda: Store.open(path, NOW), lock.write)
         with pytest.raises(DamagedStore) as problem:
             books.do_now(lambda store: store.db.conn.execute("SELECT count(raw) FROM outbox NOT INDEXED").fetchall())
         assert_told(str(problem.value), path)
         with pytest.raises(DamagedStore):
             books.do_now(lambda store: store.rotate_key())
         books.close()
-    assert slate_of(path) == str(problem.value)
+    assert words_left(path) == str(problem.value)
     with only_daemon(path), pytest.raises(DamagedStore):  # though it was closed
         Store.open(path, NOW)
 

@@ -301,6 +301,9 @@ def head(raw: bytes) -> bytes:
         ("closed", {}, "responda este correo cuando quiera: abriremos un caso nuevo, enlazado con este."),
         ("alarm", {}, "no mail could be fetched since 2026-06-01 10:42"),
         ("alarm", {}, "imap.example:993: connection refused"),
+        ("all_clear", {}, "Desde las 10:42 del 1 de junio hasta las 11:05 del 1 de junio: No se puede enviar correo"),
+        ("all_clear", {}, "1 correo no se pudo procesar."),
+        ("all_clear", {"still": []}, "Todo está bien otra vez"),
     ],
 )
 def test_says(letter: str, changed: dict[str, object], said: str) -> None:
@@ -437,7 +440,7 @@ TO_THE_OFFICE = (NOTE, "escalation", SCRIPT, "challenge", "digest", REMIND, MANY
 
 
 def test_every_letter_is_a_customers_or_the_offices() -> None:
-    assert {*TO_CUSTOMERS, *TO_THE_OFFICE, "alarm"} == set(SHAPES)
+    assert {*TO_CUSTOMERS, *TO_THE_OFFICE, "alarm", "all_clear"} == set(SHAPES)
 
 
 @pytest.mark.parametrize("letter", TO_CUSTOMERS)

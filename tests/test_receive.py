@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -184,6 +186,47 @@ def test_a_renumbered_folder_is_read_anew_with_suspicion(reader: Reader) -> None
     first, again, new = [row[0] for row in reader.rows("suspect_before")]
     assert (first, new) == (None, None)
     assert again is not None
+
+
+def test_a_mail_of_the_second_in_which_we_began_is_read_anew_too(reader: Reader) -> None:
+    """INTERNALDATE has no parts of a second: the mail came after our start, and its date says before."""
+    reader.reading = replace(reader.reading, folder="Entrada")
+    reader.colleague.create_folder("Entrada")
+    reader.once(BEGIN + timedelta(milliseconds=500))
+    reader.colleague.delete_folder("Entrada")
+    reader.colleague.create_folder("Entrada")
+    reader.arrives(numbered(1), BEGIN + timedelta(milliseconds=700), "Entrada")
+    reader.once(BEGIN + timedelta(hours=1))
+    assert reader.raws() == [numbered(1)]
+
+
+def test_a_mailbox_set_back_by_its_provider_counts_again(reader: Reader, tmp_path: Path) -> None:
+    """It was restored from a backup: under the same UIDVALIDITY new mail comes under UIDs that we have read."""
+    reader.once()
+    reader.arrives(numbered(1))
+    mail = reader.dovecot.home / "mail" / OFFICE
+    subprocess.run(["cp", "-a", mail, tmp_path / "backup"], check=True)
+    reader.arrives(numbered(2))
+    reader.arrives(numbered(3))
+    reader.once()
+    shutil.rmtree(mail)
+    subprocess.run(["cp", "-a", tmp_path / "backup", mail], check=True)
+    with reader.dovecot.client(OFFICE) as colleague:
+        colleague.append("INBOX", numbered(4), msg_time=BEGIN)
+    reader.once()
+    reader.once()
+    assert reader.raws() == [numbered(n) for n in (1, 2, 3, 1, 4)]
+
+
+def test_the_last_mail_removed_is_no_restore(reader: Reader) -> None:
+    reader.once()
+    for number in (1, 2):
+        reader.arrives(numbered(number))
+    reader.once()
+    reader.colleague.delete_messages(reader.colleague.search()[-1])
+    reader.colleague.expunge()
+    reader.once()
+    assert reader.raws() == [numbered(1), numbered(2)]
 
 
 def test_a_folder_named_in_spanish(reader: Reader) -> None:

@@ -299,8 +299,6 @@ def test_no_file_handles_left(desk: _Desk, smtp: SmtpServer) -> None:
 
 # -- memory ------------------------------------------------------------------------------------------------------------
 
-ALLOWED = 200  # MB, with all that the tests' process shares with it
-
 
 def test_the_largest_mails_in_a_row(tmp_path: Path, dovecot: Dovecot, authority: Authority) -> None:
     """More of them: benchmarks/large_mails.py."""
@@ -312,4 +310,4 @@ def test_the_largest_mails_in_a_row(tmp_path: Path, dovecot: Dovecot, authority:
         (tried, owed, lost, twice), peak = large_mails.run(tmp_path, dovecot, server, mails)
         assert (tried, owed, lost, twice) == (2, 4, 0, 0)
         assert max(len(letter.data) for letter in server.received) > 13 * large_mails.MEGABYTE * 0.9
-    assert peak < ALLOWED
+    assert peak < large_mails.ALLOWED

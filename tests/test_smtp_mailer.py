@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -633,6 +636,36 @@ def test_a_server_that_goes_away_and_comes_back(smtp: SmtpServer) -> None:
             assert (await post.send(OFFICE, CLARA, LETTER)).kind == "uncertain"
             assert (await post.send(OFFICE, CLARA, LETTER)).kind == "sent"
         assert len(smtp.received) == 4
+
+    run(test)
+
+
+def test_a_link_that_is_given_up_is_closed_though_the_server_takes_no_leave(authority: Authority) -> None:
+    """The library would hold it for half a minute, to hear TLS end as it should."""
+
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            closed: list[bool] = []
+
+            def serve() -> None:
+                link, _ = listener.accept()
+                with authority.server_context().wrap_socket(link, server_side=True) as encrypted:
+                    encrypted.sendall(b"554 not you\r\n")
+                    encrypted.settimeout(5)
+                    raw = socket.socket(fileno=os.dup(encrypted.fileno()))
+                    raw.settimeout(3)
+                    with raw, suppress(ConnectionError):
+                        while raw.recv(4096):  # TLS taking leave; nobody answers
+                            pass
+                    closed.append(True)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            async with mailer(Endpoint("localhost", port, "implicit", authority.ca_file, "")) as post:
+                assert (await post.send(OFFICE, CLARA, LETTER)).kind == "paused"
+                await asyncio.to_thread(thread.join)
+            assert closed
 
     run(test)
 

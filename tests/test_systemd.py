@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -22,6 +23,8 @@ from servers import free_ports, wait_until
 
 from pqr_mailbot import config
 from pqr_mailbot.adapters.systemd import notify, watchdog_seconds
+from pqr_mailbot.daemon import Daemon
+from pqr_mailbot.wiring import Secrets
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "pqr-mailbot.service"
@@ -90,6 +93,8 @@ def test_the_readme_puts_in_place_what_the_unit_runs() -> None:
 def test_the_passwords_of_the_example_are_the_credentials_of_the_unit() -> None:
     example = config.load(ROOT / "config.example.toml")
     wanted = [table.password.removeprefix("credential:") for table in (example.imap, example.smtp)]
+    wanted += re.findall(r'"credential:(oauth-[a-z-]+)"', (ROOT / "config.example.toml").read_text("utf-8"))
+    assert len(wanted) == 4
     assert PROMISED["Service.LoadCredential"] == [f"{name}:{config.SYSTEM_CREDENTIALS / name}" for name in wanted]
     assert PROMISED["Service.SetCredential"] == [f"{name}:\\n" for name in wanted], "so that a file may be absent"
 
@@ -285,6 +290,45 @@ def test_without_a_watchdog_there_are_no_signs_of_life(tmp_path: Path) -> None:
         process.wait(30)
     manager.close()
     assert set(manager.heard) == {"READY=1", "STOPPING=1"}
+
+
+@pytest.mark.parametrize("stuck", ["the store's thread", "the event loop"])
+def test_what_is_stuck_gives_no_sign_of_life(stuck: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog then ends it and systemd starts it anew."""
+    manager = Manager(str(tmp_path / "notify"))
+    (tmp_path / "config.toml").write_text(configuration(tmp_path), "utf-8")
+    for name, value in {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "100000"}.items():
+        monkeypatch.setenv(name, value)
+    daemon = Daemon(config.load(tmp_path / "config.toml"), Secrets("", ""))
+
+    counted: list[int] = []
+
+    def alive() -> int:
+        return manager.heard.count("WATCHDOG=1")
+
+    async def life() -> None:
+        running, gate = asyncio.create_task(daemon.run()), threading.Event()
+        await asyncio.to_thread(manager.wait_for, "WATCHDOG=1", 2)
+        opening = threading.Timer(0.5, lambda: (counted.append(alive()), gate.set()))
+        held = asyncio.create_task(daemon.books.do(lambda _: gate.wait()))
+        await asyncio.sleep(0.1)  # a sign under way arrives
+        counted.append(alive())
+        opening.start()
+        if stuck == "the event loop":
+            gate.wait()
+        while not gate.is_set():
+            await asyncio.sleep(0.01)
+        assert counted[0] == counted[1]
+        await held
+        await asyncio.to_thread(manager.wait_for, "WATCHDOG=1", counted[1] + 2)
+        daemon.stop()
+        await running
+
+    try:
+        asyncio.run(life())
+    finally:
+        daemon.close()
+        manager.close()
 
 
 @pytest.mark.parametrize("mistake", ["a key that is none", "an absent password"])

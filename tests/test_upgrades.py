@@ -153,7 +153,7 @@ def dying_at(statement: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
         def count(sql: str) -> None:
             nonlocal seen
-            if sql.split(None, 1)[0] in ("ALTER", "CREATE", "UPDATE", "INSERT", "COMMIT", "RELEASE"):
+            if sql.split(None, 1)[0] in ("ALTER", "CREATE", "DROP", "UPDATE", "INSERT", "COMMIT", "RELEASE"):
                 seen += 1
                 if seen == statement:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -214,8 +214,9 @@ def test_no_room_for_the_backup(sql: Path, tmp_path: Path) -> None:
     assert steps_of(path) == STEPS
 
 
-@older
+@pytest.mark.parametrize("sql", [path for path in OLDER if path.stem != "v009"], ids=lambda path: path.stem)
 def test_no_room_for_the_upgrade_itself(sql: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """m010 alone needs none: it only adds columns."""
     path = loaded(sql, tmp_path)
     before, connect = content(path), sqlite_store._connect
 

@@ -7,10 +7,10 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-TroubleKind = Literal["unreachable", "certificate", "tls", "login", "login-later", "folder", "dropped"]
+TroubleKind = Literal["unreachable", "certificate", "tls", "login", "login-later", "folder", "withheld", "dropped"]
 
 # Controls, and what turns the reading direction round: a server's words end in logs, letters and on terminals.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]+")
@@ -22,7 +22,8 @@ class Trouble(ConnectionError):  # a noun of the house, and mostly weather
 
     kind: `unreachable` no conversation began · `certificate` not one to trust · `tls` no encryption to be had ·
     `login` our name or password is wrong · `login-later` not now: limits, quotas, a server in difficulties ·
-    `folder` not there or not to be changed · `dropped` the conversation broke off.
+    `folder` not there or not to be changed · `withheld` mail that is named and not handed out · `dropped` the
+    conversation broke off.
     """
 
     def __init__(self, kind: TroubleKind, message: str) -> None:
@@ -44,16 +45,32 @@ class Endpoint:
         return Trouble(kind, f"{self.host}:{self.port}: {what}")
 
 
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An OAuth2 access token, given where else a password stands; with it the login is by XOAUTH2. Never shown."""
+
+    text: str = field(repr=False)
+
+
+def xoauth2(username: str, token: AccessToken) -> str:
+    """What the client says first, before base64 (developers.google.com/gmail/imap/xoauth2-protocol). A refusal comes
+    as one more challenge, to be answered with nothing; only then the server says no."""
+    return f"user={username}\1auth=Bearer {token.text}\1\1"
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """Foreign words fit for a log: one line without control characters, at most `limit` characters."""
     line = _UNSAFE.sub(" ", text).strip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def masked(words: str, endpoint: Endpoint, password: str) -> str:
-    """A server's words about a login as one line, without the password in any form in which it was sent: some servers
+def masked(words: str, endpoint: Endpoint, secret: str | AccessToken) -> str:
+    """A server's words about a login as one line, without the secret in any form in which it was sent: some servers
     repeat what they refuse."""
-    sent = (f"\0{endpoint.username}\0{password}", password)
+    password = secret if isinstance(secret, str) else secret.text
+    sent = [f"\0{endpoint.username}\0{password}", password]
+    if isinstance(secret, AccessToken):
+        sent.append(xoauth2(endpoint.username, secret))
     forms = [base64.b64encode(text.encode("utf-8", "replace")).decode() for text in sent]
     forms += [password.replace("\\", "\\\\").replace('"', '\\"'), password]
     for form in forms if password else ():

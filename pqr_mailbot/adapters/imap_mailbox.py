@@ -13,26 +13,40 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from imapclient import DELETED, IMAPClient, SocketTimeout
+from imapclient import DELETED, SocketTimeout
 from imapclient.exceptions import InvalidCriteriaError, LoginError
 
-from pqr_mailbot.adapters.connection import Endpoint, Trouble, connect_trouble, masked, one_line, tls_context
+from pqr_mailbot.adapters.connection import (
+    AccessToken,
+    Endpoint,
+    Trouble,
+    connect_trouble,
+    masked,
+    one_line,
+    tls_context,
+    xoauth2,
+)
+from pqr_mailbot.adapters.imap_session import ENDLESS, Client
 
 SLICE = 2**20  # bytes of a large mail asked for at once
 CONNECT_SECONDS = 15.0
 READ_SECONDS = 60.0
 _FAREWELL_SECONDS = 2.0  # for the last words of a conversation that we end
 _TICK = 0.5  # seconds between two looks at `stop`
+_CHATTER = 5  # times that a server may talk of something else than mail in one waiting before we listen less often
 _MOVED_AT_ONCE = 200  # servers limit the length of a command line
+_LARGEST = 2**63 - 1  # bytes of a mail (RFC 9051 section 9)
 
-# What a drop, a refusal or nonsense from the server comes out as, TLS errors and time-outs (OSError) included.
-_LOST = (OSError, imaplib.IMAP4.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+# What a drop, a refusal or nonsense from the server comes out as: TLS errors and time-outs are OSErrors, too many
+# brackets within each other a RuntimeError.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+_LOST = (OSError, imaplib.IMAP4.error, *_NONSENSE)
 _LATER_CODES = {"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "OVERQUOTA"}
 _LATER_WORDS = re.compile(r"too many|try again|temporar|simultaneous|but not connected|\blater\b", re.IGNORECASE)
 _REFUSAL = re.compile(r"(\w+)(?: failed: | command error: (?:BAD )?)(.*)", re.DOTALL)
@@ -41,9 +55,11 @@ _SENT_NAMES = {
     "enviados", "enviadas", "elementos enviados", "correo enviado", "correos enviados", "mensajes enviados",
     "correo electrónico enviado", "ítems enviados",
 }  # fmt: skip
-
-# A SEARCH answer is one line; the standard library's limit of 1 MB breaks off at some 140,000 mails.
-imaplib._MAXLINE = 32 * 2**20  # type: ignore[attr-defined]
+_JUNK_NAMES = {
+    "junk", "spam", "bulk", "bulk mail", "junk email", "junk e-mail", "junk mail",
+    "correo no deseado", "correo electrónico no deseado", "no deseado", "no deseados", "correo basura",
+}  # fmt: skip
+_NO_PLACE_OF_THEIR_OWN = {b"\\all", b"\\flagged", b"\\important", b"\\drafts"}  # other folders' mails, or no mails
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +85,18 @@ class Mailbox:
         self._endpoint = endpoint
         self._client = client
         self._idle = idle
-        self._readonly = False
+        self._readonly = self._asked_readonly = False
         self._lost = False
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
 
     @classmethod
-    def open(cls, endpoint: Endpoint, password: str, folder: str, readonly: bool = False, idle: bool = True) -> Mailbox:
-        """Connects, logs in and selects the folder (EXAMINE when `readonly`). `idle` False: `wait` only polls.
+    def open(
+        cls, endpoint: Endpoint, secret: str | AccessToken, folder: str, readonly: bool = False, idle: bool = True
+    ) -> Mailbox:
+        """Connects, logs in with a password or an access token, and selects the folder (EXAMINE when `readonly`).
+        `idle` False: `wait` only polls.
 
         Raises Trouble.
         """
@@ -90,7 +109,7 @@ class Mailbox:
         try:
             with mailbox._weather():
                 mailbox._start_tls()
-                mailbox._log_in(password)
+                mailbox._log_in(secret)
                 mailbox._select(folder, readonly)
                 mailbox._idle = idle and mailbox._client.has_capability("IDLE")
         except BaseException:
@@ -119,12 +138,12 @@ class Mailbox:
         with self._weather():
             self._told_of_mail()  # this search sees all that was told before it
             # `n:*` names the last mail even when its UID is below n (RFC 3501 section 6.4.8).
-            return sorted(uid for uid in self._client.search(["UID", f"{last + 1}:*"]) if uid > last)
+            return sorted(_number(uid) for uid in self._client.search(["UID", f"{last + 1}:*"]) if uid > last)
 
     def uids_since(self, day: date) -> list[int]:
         """The UIDs of mail received on `day` or later, ascending; the server judges days without regard to zones."""
         with self._weather():
-            return sorted(self._client.search(["SINCE", day]))
+            return sorted(map(_number, self._client.search(["SINCE", day])))
 
     def present(self, upto: int) -> list[int]:
         """The UIDs up to and including `upto` of mail that is still here and not marked as deleted, ascending."""
@@ -147,17 +166,32 @@ class Mailbox:
     def headers_of(self, uids: Sequence[int]) -> list[Envelope]:
         """Size and date of each mail that is still there, in the order asked for."""
         answers = self._fetch(uids, ["RFC822.SIZE", "INTERNALDATE"])
-        return [
-            Envelope(uid, int(answer[b"RFC822.SIZE"]), _utc(answer.get(b"INTERNALDATE")))
-            for uid, answer in answers.items()
-            if b"RFC822.SIZE" in answer
-        ]
+        with self._weather():
+            return [
+                Envelope(uid, _number(answer[b"RFC822.SIZE"], 0, _LARGEST), _utc(answer.get(b"INTERNALDATE")))
+                for uid, answer in answers.items()
+                if b"RFC822.SIZE" in answer
+            ]
 
     def bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
         """Whole mails, in one command and without marking them as read; one removed meanwhile is absent."""
         answers = self._fetch(uids, ["BODY.PEEK[]"])
-        # Without BODY[] an answer is a mere flag change that happened to come along, not an empty mail.
-        return {uid: _bytes(answer[b"BODY[]"]) for uid, answer in answers.items() if b"BODY[]" in answer}
+        # Without BODY[] an answer is a mere flag change that happened to come along, and NIL is what Dovecot says of a
+        # mail that was removed: neither is an empty mail.
+        parts = {uid: answer.get(b"BODY[]") for uid, answer in answers.items()}
+        return {uid: _bytes(part) for uid, part in parts.items() if part is not None}
+
+    def withheld(self, uids: Collection[int]) -> list[int]:
+        """Those of a few mails that were not handed out whose UIDs the server still names: the others were removed."""
+        if not uids:
+            return []
+        with self._weather():
+            named = self._client.search(["UID", ",".join(map(str, sorted(uids)))])
+            return sorted(set(uids).intersection(named))
+
+    def withholds(self, uids: Collection[int]) -> Trouble:
+        """What to say of that. The link itself is as good as before."""
+        return self._endpoint.trouble("withheld", f"the server names {len(uids)} mails that it does not hand out")
 
     def head(self, uid: int, length: int) -> bytes:
         """The first `length` bytes of a mail. Raises Trouble when it is gone."""
@@ -178,7 +212,8 @@ class Mailbox:
 
     def _slice(self, uid: int, start: int, length: int) -> bytes:
         answer = self._fetch([uid], [f"BODY.PEEK[]<{start}.{length}>"]).get(uid, {})
-        if (part := b"BODY[]<%d>" % start) in answer:
+        part = b"BODY[]<%d>" % start
+        if part in answer and (answer[part] is not None or self.withheld([uid])):  # NIL: removed, or beyond its end
             return _bytes(answer[part])[:length]
         if b"BODY[]" in answer:  # a server that knows no partial fetch
             return _bytes(answer[b"BODY[]"])[start : start + length]
@@ -189,28 +224,38 @@ class Mailbox:
         if not uids:
             return {}
         with self._weather():
-            # Told earlier, by sequence number: the library would take it for part of the answer.
-            self._client._imap.untagged_responses.pop("FETCH", None)
             answers: dict[int, dict[bytes, Any]] = self._client.fetch(list(uids), items)
             return answers
+
+    def reopen(self) -> None:
+        """Opens the folder of this name anew: a server goes on showing one that was renamed, or made anew, as it was.
+
+        Raises Trouble; of kind "folder" when it is gone, after which there is none open.
+        """
+        with self._weather():
+            self._select(self.folder, self._asked_readonly)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> bool:
-        """Until something may have changed (True); False when the time is over, `stop()` is true, or somebody called
+        """Until the server tells of mail (True); False when the time is over, `stop()` is true, or somebody called
         `wake`. Search again afterwards in any case.
 
         At most 60 seconds a call are sensible: IDLE notices a half-open link only when it is ended. Without IDLE it
-        waits for the whole time, asks the server, and says True. Raises Trouble.
+        waits for the whole time, then asks the server. Raises Trouble.
         """
         with self._weather():
             if self._told_of_mail():  # it came along with an answer after the last search, and IDLE will not repeat it
                 return True
-            end = time.monotonic() + seconds
+            end, chatter = time.monotonic() + seconds, 0
             while self._idle and not stop() and (left := end - time.monotonic()) > 0:
+                if chatter > _CHATTER and not self._doze(min(left, _TICK * (chatter - _CHATTER)), stop, None):
+                    return False
                 if not self._start_idle():
                     break
-                woken = not self._buffered() and not self._doze(left, stop, self._client.socket())
+                chatter += 1
+                told = self._client._imap.heard()  # in one packet with the "+", where no poll would see it
+                woken = not told and not self._doze(left, stop, self._client.socket())
                 if woken:  # we are leaving: no time for a server that has gone silent
                     self._client.socket().settimeout(min(_FAREWELL_SECONDS, READ_SECONDS))
                 self._end_idle()
@@ -223,7 +268,7 @@ class Mailbox:
             if not self._doze(end - time.monotonic(), stop, None):
                 return False
             self._client.noop()
-            return True
+            return self._told_of_mail()
 
     def wake(self) -> None:
         """From any thread: `wait` returns at once. Harmless at any other time."""
@@ -252,19 +297,6 @@ class Mailbox:
                 pass
         return True
 
-    def _buffered(self) -> bool:
-        """Whether lines that came in one packet with the "+" are already here, where no poll would see them."""
-        link, session = self._client.socket(), self._client._imap
-        if hasattr(session, "_readbuf"):  # Python 3.14 reads the socket by itself
-            return bool(session._readbuf) or bool(isinstance(link, ssl.SSLSocket) and link.pending())
-        link.setblocking(False)
-        try:
-            return bool(session.file.peek(1))
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return False
-        finally:
-            link.settimeout(READ_SECONDS)
-
     def _doze(self, seconds: float, stop: Callable[[], bool], link: socket.socket | None) -> bool:
         """True when the link has something to read or the time is over; False when somebody wants us out."""
         poll = select.poll()
@@ -291,13 +323,8 @@ class Mailbox:
         self._client.socket().settimeout(READ_SECONDS)
 
     def _told_of_mail(self) -> bool:
-        """Whether the server has announced mail (EXISTS) since this was last asked. Forgets all it told unasked, which
-        the library would collect for ever."""
-        told = self._client._imap.untagged_responses
-        news = "EXISTS" in told
-        for name in ("EXISTS", "RECENT", "EXPUNGE", "FETCH"):
-            told.pop(name, None)
-        return news
+        """Whether the server has announced mail (EXISTS) since this was last asked."""
+        return self._client._imap.untagged_responses.pop("EXISTS", None) is not None
 
     # -- changing the folder ---------------------------------------------------------------------------------------
 
@@ -337,12 +364,24 @@ class Mailbox:
 
     def sent_folder(self) -> str | None:
         """Where copies of sent mail lie: the folder the server marks as such, or one of a well-known name."""
+        return self._folder_of(b"\\sent", _SENT_NAMES)
+
+    def junk_folder(self) -> str | None:
+        """Where the server puts what it takes for spam."""
+        return self._folder_of(b"\\junk", _JUNK_NAMES)
+
+    def places(self) -> list[str]:
+        """The folders in which a mail may lie that is in no other."""
+        return [name for flags, _, name in self._folder_rows() if not flags & _NO_PLACE_OF_THEIR_OWN]
+
+    def _folder_of(self, flag: bytes, names: set[str]) -> str | None:
+        """The folder with this flag (RFC 6154), else one of these names."""
         rows = self._folder_rows()
         for flags, _, name in rows:
-            if b"\\sent" in flags:
+            if flag in flags:
                 return name
         near = sorted(rows, key=lambda row: row[2].count(row[1]) if row[1] else 0)  # not somebody's shared folder
-        return next((n for _, mark, n in near if (n.split(mark)[-1] if mark else n).casefold() in _SENT_NAMES), None)
+        return next((n for _, mark, n in near if (n.split(mark)[-1] if mark else n).casefold() in names), None)
 
     def examine(self, folder: str) -> None:
         """Opens this folder, or the same one anew, for reading only: what is asked afterwards is asked of it as it is
@@ -391,7 +430,25 @@ class Mailbox:
         except imaplib.IMAP4.error as error:  # not offered, refused, or logged in unasked (PREAUTH)
             raise self._endpoint.trouble("tls", f"no STARTTLS to be had, nothing was sent: {_reason(error)}") from error
 
-    def _log_in(self, password: str) -> None:
+    def _log_in(self, secret: str | AccessToken) -> None:
+        try:
+            if isinstance(secret, AccessToken):
+                self._log_in_by_token(secret)
+            else:
+                self._log_in_by_password(secret)
+        except LoginError as error:
+            if isinstance(error.__context__, imaplib.IMAP4.abort):  # a drop, which the library disguises
+                raise error.__context__ from None
+            raise _login_trouble(self._endpoint, secret, str(error)) from None
+
+    def _log_in_by_token(self, token: AccessToken) -> None:
+        if not self._client.has_capability("AUTH=XOAUTH2"):
+            raise self._endpoint.trouble("login-later", "the server offers no login by XOAUTH2")
+        answers = iter([xoauth2(self._endpoint.username, token)])
+        # The library's own would answer the challenge of a refusal with the token once more.
+        self._client.sasl_login("XOAUTH2", lambda _: next(answers, b""))
+
+    def _log_in_by_password(self, password: str) -> None:
         client, username = self._client, self._endpoint.username
         if re.search(r"[\x00-\x1f\x7f]", username + password):
             raise self._endpoint.trouble("login", "user name or password contains a control character")
@@ -401,17 +458,13 @@ class Mailbox:
         needs_plain = not (username + password).isascii()
         if needs_plain and not plain:
             raise self._endpoint.trouble("login", "the password is not ASCII and the server offers no AUTH=PLAIN")
-        try:
-            if needs_plain or client.has_capability("LOGINDISABLED"):
-                client.plain_login(username, password)
-            else:
-                client.login(_quoted(username), password)
-        except LoginError as error:
-            if isinstance(error.__context__, imaplib.IMAP4.abort):  # a drop, which the library disguises
-                raise error.__context__ from None
-            raise _login_trouble(self._endpoint, password, str(error)) from None
+        if needs_plain or client.has_capability("LOGINDISABLED"):
+            client.plain_login(username, password)
+        else:
+            client.login(_quoted(username), password)
 
     def _select(self, folder: str, readonly: bool) -> None:
+        asked = readonly
         try:
             try:
                 answer = self._client.select_folder(folder, readonly=readonly)
@@ -434,14 +487,15 @@ class Mailbox:
             ) from error
         if not answer.get(b"UIDVALIDITY"):
             raise self._endpoint.trouble("folder", f'folder "{folder}" has no UIDVALIDITY: no mail in it can be named')
-        self._readonly, self.folder = readonly, folder
-        self.uidvalidity, self.uidnext = int(answer[b"UIDVALIDITY"]), answer.get(b"UIDNEXT") or None
+        self._readonly, self._asked_readonly, self.folder = readonly, asked, folder
+        self.uidvalidity, uidnext = _number(answer[b"UIDVALIDITY"]), answer.get(b"UIDNEXT")
+        self.uidnext = _number(uidnext) if uidnext else None
 
 
 def _connected(endpoint: Endpoint) -> Any:
     context = tls_context(endpoint) if endpoint.tls == "implicit" else None
     try:
-        client = IMAPClient(
+        client = Client(
             endpoint.host,
             port=endpoint.port,
             ssl=context is not None,
@@ -462,10 +516,10 @@ def _connected(endpoint: Endpoint) -> Any:
     return client
 
 
-def _login_trouble(endpoint: Endpoint, password: str, text: str) -> Trouble:
-    """What the server's NO to a login means. Only a refusal of our name and password is of kind "login": it must not be
+def _login_trouble(endpoint: Endpoint, secret: str | AccessToken, text: str) -> Trouble:
+    """What the server's NO to a login means. Only a refusal of our name and secret is of kind "login": it must not be
     repeated soon, or the provider locks the account. Response codes: RFC 5530."""
-    words = masked(_unwrapped(text), endpoint, password)
+    words = masked(_unwrapped(text), endpoint, secret)
     code = _code(words)
     if code == "PRIVACYREQUIRED":
         return endpoint.trouble("tls", f"the server takes no login without TLS: {words}")
@@ -486,13 +540,26 @@ def _reason(error: BaseException) -> str:
             return f"the server refused SEARCH: {one_line(_unwrapped(text.splitlines()[0]))}"
         if match := _REFUSAL.match(text):
             return f"the server refused {match[1].upper()}: {one_line(_unwrapped(match[2]))}"
-        if isinstance(error, imaplib.IMAP4.abort) and ("EOF" in text or "socket error" in text):
-            return "closed by the server"
+        if isinstance(error, imaplib.IMAP4.abort) and (why := _why_aborted(error, text)):
+            return why
         if "BYE" in text:
             return one_line(_unwrapped(text))
         if text.startswith("Server does not support"):
             return one_line(text)
     return f"an answer that cannot be understood ({type(error).__name__})"
+
+
+def _why_aborted(error: imaplib.IMAP4.abort, text: str) -> str | None:
+    """What the library gives up for; None when it quotes what it could not read."""
+    if ENDLESS in text:
+        return ENDLESS
+    if "EOF" in text or "socket error" in text:
+        return "closed by the server"
+    if isinstance(error, imaplib.IMAP4.readonly):
+        return "the folder became read-only"
+    if "unexpected" in text:
+        return None
+    return f"the server said goodbye: {one_line(text.rpartition(' => ')[2])}"  # what is left are the words of its BYE
 
 
 def _unwrapped(text: str) -> str:
@@ -509,6 +576,13 @@ def _unwrapped(text: str) -> str:
 def _code(words: str) -> str:
     """The response code (RFC 5530) that a server's words begin with, in capitals; "" for none."""
     return match[1].upper() if (match := re.match(r"\[([A-Za-z-]+)", words)) else ""
+
+
+def _number(said: object, least: int = 1, most: int = 2**32 - 1) -> int:
+    """A number of the protocol (nz-number, RFC 3501 section 9). Raises ValueError for what is none."""
+    if not isinstance(said, int) or not least <= said <= most:
+        raise ValueError("not a number that can be")
+    return said
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -228,6 +228,17 @@ _LETTERS: Mapping[str, Facts] = {
         "details": ["imap.example:993: connection refused"],
         "advice": "El comando “pqr-mailbot status” muestra el estado actual.",
     },
+    "all_clear": {
+        "ended": [
+            {
+                "said": "No se puede enviar correo: nadie recibe nuestras cartas, que esperan "
+                "(desde las 10:42 del 1 de junio). smtp.example:587: connection refused, nothing listens there",
+                "since": "las 10:42 del 1 de junio",
+                "until": "las 11:05 del 1 de junio",
+            }
+        ],
+        "still": ["1 correo no se pudo procesar."],
+    },
 }
 
 # Every letter may name its own signed token; only the office's own people ever see it, in the links that answer.

@@ -32,6 +32,7 @@ def one_line(text: str) -> str:
 
 # -- what templates can do with a value ----------------------------------------------------------------------------
 
+
 def clock_name(zone: str) -> str:
     """Whose hour it is, for a customer: `hora de Colombia`."""
     return "hora de Colombia" if zone == "America/Bogota" else f"hora de {zone.rpartition('/')[2].replace('_', ' ')}"

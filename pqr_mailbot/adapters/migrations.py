@@ -71,6 +71,73 @@ def m007_reasons(db: Database) -> None:
     db.execute("CREATE INDEX letter_reason_about ON letter_reason (about, rule, cycle)")
 
 
+@migrations()
+def m008_oauth2(db: Database) -> None:
+    """The token endpoint is a provider too, and what it gave outlives a restart."""
+    for statement in _OAUTH2:
+        db.execute(statement)
+
+
+@migrations()
+def m009_alarms(db: Database) -> None:
+    """The problems people were told of and that are not over, and the probes that go out and come back."""
+    db.execute("""CREATE TABLE alarm (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL,
+        said TEXT NOT NULL,
+        began_at TEXT NOT NULL,
+        told_at TEXT NOT NULL,
+        count INTEGER NOT NULL CHECK (count >= 0),
+        well_since TEXT
+    ) STRICT, WITHOUT ROWID""")
+    db.execute("""CREATE TABLE heartbeat (
+        outbox_id INTEGER PRIMARY KEY REFERENCES outbox (id),
+        back_at TEXT
+    ) STRICT""")
+    # A look at the desk's health every few seconds must not read through years of mail.
+    db.execute("CREATE INDEX inbound_rescan ON inbound (stored_at) WHERE verdict = 'rescan'")
+    db.execute("CREATE INDEX outbox_amiss ON outbox (created_at) WHERE state IN ('uncertain', 'dead')")
+    waiting = "(not_before, attempts, next_attempt_at) WHERE state IN ('queued', 'sending')"
+    db.execute(f"CREATE INDEX outbox_waiting ON outbox {waiting}")
+    db.execute("CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent'")
+
+
+@migrations()
+def m010_lost_time(db: Database) -> None:
+    """Mails that the desk may have handled in a time that a restored backup knows nothing of; and above which UID a
+    mailbox was ever read, so that a mail below the cursor without a row is known to be missing."""
+    db.execute("ALTER TABLE inbound ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0 CHECK (doubtful IN (0, 1))")
+    db.execute("ALTER TABLE mailbox_cursor ADD COLUMN began_above INTEGER NOT NULL DEFAULT 0")
+    db.execute("""UPDATE mailbox_cursor SET began_above = min(last_uid, coalesce((
+        SELECT min(uid) - 1 FROM inbound WHERE inbound.mailbox = mailbox_cursor.mailbox
+        AND inbound.uidvalidity = mailbox_cursor.uidvalidity), last_uid))""")
+
+
+_OAUTH2 = (
+    "ALTER TABLE provider RENAME TO provider_before",
+    """CREATE TABLE provider (
+        name TEXT PRIMARY KEY CHECK (name IN ('imap', 'smtp', 'oauth2')),
+        last_success_at TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        failing_since TEXT,
+        next_attempt_at TEXT,
+        refused TEXT NOT NULL DEFAULT '',  -- a short mark of the secret that a login was refused with
+        problem TEXT
+    ) STRICT""",
+    """INSERT INTO provider (name, last_success_at, failures, failing_since, next_attempt_at, refused, problem)
+    SELECT name, last_success_at, failures, failing_since, next_attempt_at, refused, problem FROM provider_before""",
+    "DROP TABLE provider_before",
+    # The access token itself is nowhere but in memory.
+    """CREATE TABLE oauth_token (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        mark TEXT NOT NULL,  -- a short mark of the configured secret that the refresh token has taken the place of
+        refresh_token TEXT NOT NULL,  -- '': the configured one
+        refreshed_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL
+    ) STRICT""",
+)
+
+
 _CLOCK = (
     # '': at the next look. Whatever happens to a case brings it to the front.
     "ALTER TABLE ticket ADD COLUMN look_on TEXT NOT NULL DEFAULT ''",

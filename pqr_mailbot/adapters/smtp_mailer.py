@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -18,6 +18,7 @@ from typing import Literal, cast
 import aiosmtplib
 
 from pqr_mailbot.adapters.connection import (
+    AccessToken,
     Endpoint,
     Trouble,
     TroubleKind,
@@ -32,6 +33,8 @@ _SLOWEST = 20_000  # bytes a second: a letter may take as long as this makes it
 _PIECE = 2**18
 _FAREWELL_SECONDS = 2.0
 
+# An access token that holds, other than the one that was refused. Raises Trouble.
+TokenSupply = Callable[[AccessToken | None], Awaitable[AccessToken]]
 OutcomeKind = Literal["sent", "later", "refused", "uncertain", "paused"]
 Stage = Literal["address", "size", "connect", "MAIL FROM", "RCPT TO", "DATA", "end of data", "accepted"]
 
@@ -82,11 +85,15 @@ class Outcome:
 class Mailer:
     """Letters to one server. Made and used in one event loop; `close` it there."""
 
-    def __init__(self, endpoint: Endpoint, password: str | None, max_connections: int, timeout: float = 60.0) -> None:
-        """`timeout`: seconds a reply may take; ten times as long for the one after the letter (RFC 5321 section
+    def __init__(
+        self, endpoint: Endpoint, secret: str | TokenSupply | None, max_connections: int, timeout: float = 60.0
+    ) -> None:
+        """`secret`: the password, or what gives the access token for each connection.
+
+        `timeout`: seconds a reply may take; ten times as long for the one after the letter (RFC 5321 section
         4.5.3.2.6), longer still for large ones."""
         self._endpoint = endpoint
-        self._password = password
+        self._secret = secret
         self._width = max_connections
         self._timeout = timeout
         self._slots = asyncio.Semaphore(max_connections)
@@ -106,6 +113,8 @@ class Mailer:
             link = self._take()
             if link:
                 outcome = await self._attempt(link, sender, recipient, raw)
+                if self._outlived(outcome):
+                    self._drop(link)
                 if outcome.stage != "MAIL FROM" or link.is_connected:
                     return outcome  # else it had died while it lay unused, and nothing was sent
             try:
@@ -149,13 +158,34 @@ class Mailer:
         if self._unused.pop(link, None):
             self._dismiss(link)
 
+    def _drop(self, link: _Link) -> None:
+        if expiry := self._unused.pop(link, None):
+            expiry.cancel()
+        link.close()
+
     def _dismiss(self, link: _Link) -> None:
         task = asyncio.create_task(_leave(link))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
+    def _outlived(self, outcome: Outcome) -> bool:
+        """Whether the login of an open connection no longer counts: an access token ends by the clock."""
+        return callable(self._secret) and outcome.trouble is not None and outcome.trouble.kind == "login"
+
     async def _connect(self) -> _Link:
-        """Encrypted as configured or not at all, and logged in. Raises Trouble."""
+        """Encrypted as configured or not at all, and logged in. A refused access token is replaced once, it may have
+        been withdrawn. Raises Trouble."""
+        if not callable(self._secret) or not self._endpoint.username:
+            return await self._connect_with(str(self._secret or ""))
+        token = await self._secret(None)
+        try:
+            return await self._connect_with(token)
+        except Trouble as trouble:
+            if trouble.kind != "login":
+                raise
+        return await self._connect_with(await self._secret(token))
+
+    async def _connect_with(self, secret: str | AccessToken) -> _Link:
         where = self._endpoint
         link = _Link(
             hostname=where.host,
@@ -171,7 +201,7 @@ class Mailer:
             if where.tls == "starttls":
                 await self._start_tls(link)
             if where.username:
-                await self._log_in(link)
+                await self._log_in(link, secret)
         except BaseException:
             link.close()
             raise
@@ -199,17 +229,21 @@ class Mailer:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise connect_trouble(self._endpoint, error) from error
 
-    async def _log_in(self, link: _Link) -> None:
-        where = self._endpoint
-        if not link.supported_auth_methods:
-            raise where.trouble("login-later", "the server offers no login by PLAIN or LOGIN")
+    async def _log_in(self, link: _Link, secret: str | AccessToken) -> None:
+        where, by_token = self._endpoint, isinstance(secret, AccessToken)
+        if not ("xoauth2" in link.server_auth_methods if by_token else link.supported_auth_methods):
+            ways = "XOAUTH2" if by_token else "PLAIN or LOGIN"
+            raise where.trouble("login-later", f"the server offers no login by {ways}")
         try:
-            await link.login(where.username, self._password or "")
+            if isinstance(secret, AccessToken):
+                await link.auth_xoauth2(where.username, secret.text)
+            else:
+                await link.login(where.username, secret)
         except aiosmtplib.SMTPResponseException as error:
             kind: TroubleKind = "login" if 500 <= error.code < 600 else "login-later"
             if error.code in (530, 538):
                 kind = "tls"
-            words = masked(f"{error.code} {error.message}", where, self._password or "")
+            words = masked(f"{error.code} {error.message}", where, secret)
             raise where.trouble(kind, f"login refused for {where.username}: {words}") from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise where.trouble("dropped", f"connection lost during login: {_loss(error)}") from error
@@ -283,6 +317,13 @@ class _Link(aiosmtplib.SMTP):
     def supported_auth_methods(self) -> list[str]:
         """One attempt with one method: each failure counts towards a lockout."""
         return super().supported_auth_methods[:1]
+
+    def close(self) -> None:
+        """At once. Over TLS the library would wait for the server to take leave as well, up to half a minute."""
+        transport = self.transport
+        super().close()
+        if transport is not None:
+            cast("asyncio.WriteTransport", transport).abort()
 
     async def introduce(self) -> None:
         """EHLO, or HELO to a server of old."""

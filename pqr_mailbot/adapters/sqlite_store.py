@@ -14,8 +14,8 @@ import re
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -29,6 +29,7 @@ from sqlite_utils import Database
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
 from pqr_mailbot.adapters.wal import commits_lost
+from pqr_mailbot.domain.alarms import ALARM, Alarm
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
 from pqr_mailbot.domain.decide_sent import OwnLetter
@@ -130,6 +131,7 @@ class Inbound:
     attempts: int
     suspect_before: datetime | None
     from_sent: bool = False  # found in the Sent folder: somebody wrote it here
+    doubtful: bool = False  # it came in a time that a restored backup knows nothing of: it may have been handled then
 
     @property
     def raw(self) -> bytes:
@@ -145,6 +147,7 @@ class Cursor:
     last_fetch_at: datetime
     renumbered_after: datetime | None = None
     renumbered_below: int = 0
+    began_above: int = 0  # what lies at or below this UID was never to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class FinishedLetter:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """How it stands with the IMAP or SMTP server."""
+    """How it stands with the IMAP or SMTP server, or the token endpoint."""
 
     failures: int
     next_attempt_at: datetime | None
@@ -231,7 +234,7 @@ class Store:
             fresh = not path.exists()
             if not fresh:
                 _must_be_a_store(path)
-            unclean = not fresh and (_beside(path, "-wal").exists() or slate_of(path))
+            unclean = not fresh and (_beside(path, "-wal").exists() or words_left(path))
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
             if unclean:
@@ -336,15 +339,15 @@ class Store:
             return None
         return Cursor(
             row["uidvalidity"], row["last_uid"], instant(row["last_fetch_at"]), _maybe(row["renumbered_after"]),
-            row["renumbered_below"],
+            row["renumbered_below"], row["began_above"],
         )  # fmt: skip
 
     def begin_mailbox(self, mailbox: str, uidvalidity: int, last_uid: int, now: datetime) -> None:
         """The first time, or anew: reading goes on above `last_uid`."""
         self._run(
-            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at) VALUES (?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid,
-            last_fetch_at = excluded.last_fetch_at""",
+            """INSERT INTO mailbox_cursor (mailbox, uidvalidity, last_uid, last_fetch_at, began_above)
+            VALUES (?1, ?2, ?3, ?4, ?3) ON CONFLICT DO UPDATE SET uidvalidity = excluded.uidvalidity,
+            last_uid = excluded.last_uid, last_fetch_at = excluded.last_fetch_at, began_above = excluded.began_above""",
             mailbox, uidvalidity, last_uid, stamp(now),
         )  # fmt: skip
 
@@ -352,9 +355,15 @@ class Store:
         """The server renumbered the mailbox: everything is read anew, what lies below `uidnext` with suspicion."""
         self._run(
             """UPDATE mailbox_cursor SET renumbered_after = last_fetch_at, renumbered_below = ?, uidvalidity = ?,
-            last_uid = 0, last_fetch_at = ? WHERE mailbox = ?""",
+            last_uid = 0, began_above = 0, last_fetch_at = ? WHERE mailbox = ?""",
             uidnext, uidvalidity, stamp(now), mailbox,
         )  # fmt: skip
+
+    def free_numbers(self, mailbox: str, uidvalidity: int) -> None:
+        """The server gives UIDs a second time: what is kept under them makes room, and is known by its content."""
+        self._run(
+            "UPDATE inbound SET uid = -id WHERE mailbox = ? AND uidvalidity = ? AND uid > 0", mailbox, uidvalidity
+        )
 
     def store_mail(
         self, mailbox: str, cursor: Cursor, mails: Sequence[RawMail], last_uid: int, now: datetime,
@@ -446,6 +455,36 @@ class Store:
             name, stamp(now), stamp(next_attempt_at), refused, problem,
         )  # fmt: skip
 
+    def providers_freed(self, name: str) -> None:
+        """This provider is well again: those that failed only because it did may be tried at once."""
+        self._run(
+            """UPDATE provider SET next_attempt_at = NULL, refused = '' WHERE name <> ? AND problem IN
+            (SELECT problem FROM provider WHERE name = ?)""",
+            name, name,
+        )  # fmt: skip
+
+    def provider_forgotten(self, name: str) -> None:
+        self._run("DELETE FROM provider WHERE name = ?", name)
+
+    # -- OAuth2 ----------------------------------------------------------------------------------------------------
+
+    def refresh_token(self, mark: str) -> str:
+        """The one that has taken the place of the configured one with this mark; "" when none has."""
+        row = self._first("SELECT refresh_token FROM oauth_token WHERE mark = ?", mark)
+        return row["refresh_token"] if row else ""
+
+    def keep_token(self, mark: str, refresh_token: str, refreshed_at: datetime, expires_at: datetime) -> None:
+        """The refresh token to use from now on, "" for the configured one, and what is known of the access token."""
+        self._run(
+            """INSERT INTO oauth_token (id, mark, refresh_token, refreshed_at, expires_at) VALUES (1, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET mark = excluded.mark, refresh_token = excluded.refresh_token,
+            refreshed_at = excluded.refreshed_at, expires_at = excluded.expires_at""",
+            mark, refresh_token, stamp(refreshed_at), stamp(expires_at),
+        )  # fmt: skip
+
+    def forget_token(self) -> None:
+        self._run("DELETE FROM oauth_token")
+
     # -- inbound mail ----------------------------------------------------------------------------------------------
 
     def last_inbound_id(self) -> int:
@@ -456,12 +495,14 @@ class Store:
 
     def inbound(self, inbound_id: int) -> Inbound:
         row = self._one(
-            "SELECT id, received_at, complete, as_person, attempts, suspect_before, folder FROM inbound WHERE id = ?",
+            """SELECT id, received_at, complete, as_person, attempts, suspect_before, folder, doubtful FROM inbound
+            WHERE id = ?""",
             inbound_id,
         )
         return Inbound(
             row["id"], instant(row["received_at"]), lambda: self.raw_mail(inbound_id), bool(row["complete"]),
             bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]), row["folder"] == "sent",
+            bool(row["doubtful"]),
         )  # fmt: skip
 
     def raw_mail(self, inbound_id: int) -> bytes:
@@ -758,7 +799,8 @@ class Store:
         assert match
         year, number = int(match[1]), int(match[2])
         self._run(
-            "INSERT INTO reference_counter (year, last) VALUES (?, ?) ON CONFLICT DO UPDATE SET last = excluded.last",
+            "INSERT INTO reference_counter (year, last) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET last = max(last, excluded.last)",
             year,
             number,
         )
@@ -991,8 +1033,8 @@ class Store:
         salt = secrets.token_bytes(16)
         row: dict[str, Any] = {
             "id": row_id, "reference": note.reference, "at": stamp(now), "actor": note.actor, "event": note.event,
-            "detail": note.detail, "salt": salt, "actor_commitment": _commitment(salt, note.actor),
-            "detail_commitment": _commitment(salt, note.detail), "previous_hash": previous,
+            "detail": note.detail, "salt": salt, "actor_commitment": commitment(salt, note.actor),
+            "detail_commitment": commitment(salt, note.detail), "previous_hash": previous,
         }  # fmt: skip
         self._insert("ticket_event", **row, hash=event_hash(row))
 
@@ -1028,15 +1070,17 @@ class Store:
             reply,
             letter.id,
         )
-        given = id_given(reply)
-        if given and token_in(given) is None:  # most servers that name an id name ours
-            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, letter.id)
+        self._alias(id_given(reply), letter.id)
         if letter.letter in ACKNOWLEDGING:
             self._run(
                 """UPDATE ticket SET acknowledged_at = coalesce(acknowledged_at, ?)
                 WHERE reference = ? OR reference IN (SELECT reference FROM message WHERE outbox_id = ?)""",
                 stamp(now), letter.reference, letter.id,
             )  # fmt: skip
+
+    def _alias(self, given: str | None, outbox_id: int) -> None:
+        if given and token_in(given) is None:  # most servers that name an id name ours
+            self._run("INSERT OR IGNORE INTO outbox_alias (message_id, outbox_id) VALUES (?, ?)", given, outbox_id)
 
     def letter_back(self, letter: DueLetter, next_attempt_at: datetime, error: str, counts: bool = True) -> None:
         """Back into the queue. `counts` False: this attempt was not about the letter, it does not count against it."""
@@ -1059,6 +1103,18 @@ class Store:
             outbox_id,
         )
 
+    def letter_doubted(self, outbox_id: int, why: str) -> None:
+        """A letter that may have gone before it was written here: it is not sent by itself."""
+        self._run("UPDATE outbox SET state = 'uncertain', error = ? WHERE id = ? AND attempts = 0", why, outbox_id)
+
+    def letter_found(self, outbox_id: int, at: datetime, raw: bytes, given_id: str) -> None:
+        """A letter written here again lies in the Sent folder as it went. `given_id`: the Message-ID it has there."""
+        sql = "UPDATE outbox SET raw = zeroblob(?), state = 'uncertain', attempts = 1 WHERE id = ?"
+        self._run(sql, len(raw), outbox_id)
+        self._fill("outbox", outbox_id, [raw])
+        self.letter_went(outbox_id, at)
+        self._alias(given_id, outbox_id)
+
     def letter_went(self, outbox_id: int, at: datetime) -> None:
         """It is known to have gone after all; an acknowledgement acknowledges."""
         sql = "UPDATE outbox SET state = 'sent', sent_at = ?, error = NULL WHERE id = ? AND state = 'uncertain'"
@@ -1073,6 +1129,54 @@ class Store:
     def next_letter_at(self) -> datetime | None:
         row = self._one("SELECT min(next_attempt_at) AS at FROM outbox WHERE state = 'queued'")
         return _maybe(row["at"])
+
+    # -- alarms and probes -----------------------------------------------------------------------------------------
+
+    def alarms(self) -> list[Alarm]:
+        """Those that are open."""
+        rows = self._all("SELECT * FROM alarm ORDER BY told_at, name")
+        times = ("began_at", "told_at", "well_since")
+        return [Alarm(**{**row, **{name: _maybe(row[name]) for name in times}}) for row in rows]
+
+    def set_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """These are open, and no others."""
+        self._run("DELETE FROM alarm")
+        for one in alarms:
+            self._insert(
+                "alarm",
+                name=one.name, text=one.text, said=one.said, began_at=stamp(one.began_at), told_at=stamp(one.told_at),
+                count=one.count, well_since=_stamped(one.well_since),
+            )  # fmt: skip
+
+    def supersede_alarms(self, still_open: Collection[str]) -> None:
+        """Letters about alarms that are over and that no server has taken: the all-clear says it all."""
+        self._run(
+            """UPDATE outbox SET state = 'dead', error = 'superseded' WHERE state = 'queued' AND id IN (
+                SELECT outbox_id FROM letter_reason WHERE rule = ?1)
+            AND NOT EXISTS (SELECT 1 FROM letter_reason WHERE outbox_id = outbox.id AND rule = ?1
+                AND cycle IN (SELECT value FROM json_each(?2)))""",
+            ALARM, json.dumps(list(still_open)),
+        )  # fmt: skip
+
+    def last_probe(self) -> tuple[datetime, bool] | None:
+        """When the latest probe was written, and whether it still waits to leave."""
+        row = self._first("""SELECT created_at, state FROM outbox WHERE id = (SELECT max(outbox_id) FROM heartbeat)""")
+        return (instant(row["created_at"]), row["state"] in ("queued", "sending")) if row else None
+
+    def note_probe(self, outbox_id: int) -> None:
+        self._insert("heartbeat", outbox_id=outbox_id)
+
+    def awaited_probe(self, tokens: Sequence[str]) -> int | None:
+        """The probe with one of these tokens that has not come back yet."""
+        row = self._first(
+            """SELECT outbox_id FROM heartbeat JOIN outbox ON outbox.id = outbox_id
+            WHERE token IN (SELECT value FROM json_each(?)) AND back_at IS NULL""",
+            json.dumps(list(tokens)),
+        )
+        return int(row["outbox_id"]) if row else None
+
+    def probe_back(self, outbox_id: int, now: datetime) -> None:
+        self._run("UPDATE heartbeat SET back_at = ? WHERE outbox_id = ?", stamp(now), outbox_id)
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -1106,7 +1210,8 @@ def event_hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([row[name] for name in fields]).encode()).hexdigest()
 
 
-def _commitment(salt: bytes, value: str) -> str:
+def commitment(salt: bytes, value: str) -> str:
+    """What stands for a personal field in the chain: it says nothing once the salt is erased."""
     return hashlib.sha256(salt + value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -1179,29 +1284,43 @@ def _one_line(path: Path) -> Iterator[None]:
 
 
 LOCK = ".lock"
-_MADE, _SLATE = b"a store was made here", 600  # bytes
+_MADE, _WORDS_END = b"a store was made here", 600  # bytes
 
 
-class Slate:
-    """The lock file of the daemon, on which it writes what is wrong with the store: for `status`, for the next start.
+class DaemonLock:
+    """The lock file of the one daemon, which outlives a store that cannot be opened or written: one byte says whether
+    people were told of that, and a line for `status` and the next start what is wrong.
 
     Its length never changes, so that it can be written on a full disk.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def told(self) -> bool:
+        return os.pread(self._descriptor, 1, 0) == b"!"
+
+    def note(self, told: bool) -> bool:
+        """False: it cannot be noted."""
+        return self._put(b"!" if told else b"-", 0)
 
     def write(self, words: str) -> None:
         """ "": all is well. What cannot be written is not: the log has it."""
-        line = words.encode()[: _SLATE - 2].ljust(_SLATE - 1) + b"\n"
-        with suppress(OSError):
-            os.pwrite(self._file.fileno(), line + _MADE + b"\n", 0)
+        line = words.encode()[: _WORDS_END - 2].ljust(_WORDS_END - 2) + b"\n"
+        self._put(line + _MADE + b"\n", 1)
+
+    def _put(self, content: bytes, at: int) -> bool:
+        try:
+            return os.pwrite(self._descriptor, content, at) == len(content)
+        except OSError:
+            return False
 
 
-def slate_of(path: Path) -> str:
+def words_left(path: Path) -> str:
     """What the daemon of a store last wrote about it; "" when all was well."""
     try:
-        return _beside(path.resolve(), LOCK).read_bytes()[:_SLATE].decode("utf-8", "replace").strip()
+        return _beside(path.resolve(), LOCK).read_bytes()[1:_WORDS_END].decode("utf-8", "replace").strip()
     except OSError:
         return ""
 
@@ -1214,7 +1333,7 @@ def _was_made(path: Path) -> bool:
 
 
 @contextmanager
-def only_daemon(path: Path) -> Iterator[Slate]:
+def only_daemon(path: Path) -> Iterator[DaemonLock]:
     """Held by the one daemon of a store, by whatever name it is called; the second refuses to start. The system lets
     go of it whatever kills us."""
     path = path.resolve()
@@ -1225,4 +1344,4 @@ def only_daemon(path: Path) -> Iterator[Slate]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StoreProblem(f"{path}: another pqr-mailbot is running on this store") from None
-        yield Slate(lock)
+        yield DaemonLock(lock.fileno())

@@ -10,18 +10,19 @@ import sqlite3
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import zstandard
-
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
-from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, problem_of, slate_of, stamp
+from pqr_mailbot.adapters.sqlite_health import last_fetch, last_heartbeat, last_sent, look
+from pqr_mailbot.adapters.sqlite_ledger import JUNK
+from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, problem_of, words_left
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
+from pqr_mailbot.domain.health import STORE, Expected, problems
 from pqr_mailbot.domain.model import State
 from pqr_mailbot.domain.policy import SHIPPED_TYPES, TicketType, counted
 
@@ -30,9 +31,7 @@ INBOUND_STATES = ("new", "done", "set_aside", "failed")
 OUTBOX_STATES = ("queued", "sending", "sent", "uncertain", "dead")
 LARGEST_ID = 2**63 - 1
 BUSY_SECONDS = 10.0
-REMEMBERED = timedelta(days=7)  # what went wrong is a problem for so long; then it is history
-CLOCK_SLACK = timedelta(minutes=5)  # between the clocks of two processes
-STUCK = timedelta(minutes=10)  # a letter queued longer than this without leaving is a problem
+MOST_DAMAGES = 100  # of one kind that are told: nobody reads more
 
 _MISSING = "{}: no store yet; `pqr-mailbot run` makes it"
 _TICKET = (
@@ -71,7 +70,7 @@ class Views:
     ) -> None:
         """Raises StoreProblem when there is no store that can be read; NoStore, OlderStore when starting mends it."""
         self._zone, self._calendar, self._types, self._path = zone, calendar, types, path
-        self._db = _opened(path.resolve())
+        self._db = opened(path)
         try:
             self._check_schema()
         except BaseException:
@@ -84,18 +83,10 @@ class Views:
     def _check_schema(self) -> None:
         self._all("PRAGMA query_only = ON")
         self._all("BEGIN")
-        tables = {row["name"] for row in self._all("SELECT name FROM sqlite_master")}
-        if not tables:
-            raise NoStore(_MISSING.format(self._path))
-        if "_sqlite_migrations" not in tables:
-            raise StoreProblem(f"{self._path}: is no store of pqr-mailbot")
-        rows = self._all("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
-        known = [migration.name for migration in migrations._migrations]  # no public list of names
-        applied = [row["name"] for row in rows]
-        if set(applied) - set(known):
-            raise StoreProblem(f"{self._path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
-        if applied != known:
-            raise OlderStore(f"{self._path}: of an older version of pqr-mailbot; starting it brings it up to date")
+        try:
+            schema_steps(self._db, self._path)
+        except sqlite3.Error as error:
+            raise problem_of(self._path, error) from error
 
     def soundness(self) -> tuple[str, datetime | None]:
         """What SQLite says of the file ("ok", or the first damage), and the instant of the last event in it."""
@@ -306,78 +297,45 @@ class Views:
             "effects": trail.get("effects", []),
         }
 
-    def raw(self, inbound_id: int) -> bytes | None:
-        rows = self._all("SELECT raw FROM inbound WHERE id = ?", inbound_id)
-        return zstandard.ZstdDecompressor().decompress(rows[0]["raw"]) if rows else None
-
     # -- health ----------------------------------------------------------------------------------------------------
 
-    def status(self, now: datetime, fetch_every: timedelta) -> Row:
-        """Is the desk healthy? `fetch_every`: how often a successful fetch is due."""
-        providers = {row["name"]: row for row in self._all("SELECT * FROM provider")}
+    def status(self, now: datetime, expected: Expected) -> Row:
+        """Is the desk healthy? `expected`: what a healthy one does."""
         inbox = self._counts("inbound", INBOUND_STATES)
         outbox = self._counts("outbox", OUTBOX_STATES)
         tickets = self._counts("ticket", tuple(State))
-        # One of the future is a wrong clock's, and must not hide that there was none since.
-        by = stamp(now + CLOCK_SLACK)
-        last_fetch = self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor WHERE last_fetch_at <= ?", by)["at"]
-        problems = [
-            *(
-                f"{name}: {row['problem']} (since {self._time(row['failing_since'])})"
-                for name, row in providers.items()
-                if row["problem"]
-            ),
-            *filter(None, (slate_of(self._path),)),
-            *self._silence(last_fetch, now, fetch_every),
-            *_counted(inbox["failed"], "mail", "could not be handled (`inbox --state failed`)"),
-            *_counted(
-                self._since("outbox", "state = 'uncertain' AND created_at", now - REMEMBERED),
-                "letter", "may or may not have arrived (`outbox --state uncertain`)",
-            ),
-            *_counted(
-                self._since("outbox", "state = 'dead' AND error <> 'superseded' AND created_at", now - REMEMBERED),
-                "letter", "could not be delivered (`outbox --state dead`)",
-            ),
-            *_counted(
-                self._since("inbound", "verdict = 'rescan' AND stored_at", now - REMEMBERED),
-                "mail", "looked old and got no answer (`inbox --state set_aside`)",
-            ),
-            *self._stuck(now),
-            *self._facts("move_problem", "sent_problem"),
-        ]
-        today = local_day(now, self._zone)
+        wrong = [problem.text for problem in problems(look(self._all, now), expected, self._zone, now)]
+        alarms = self._all("SELECT name, text FROM alarm ORDER BY told_at, name")
+        # What only the daemon knows of: it says so beside the store, and what was told of it may not be over yet.
+        of_the_store = [words_left(self._path), *(row["text"] for row in alarms if row["name"] == STORE)]
+        wrong += list(filter(None, of_the_store))[:1]
         return {
-            "healthy": not problems,
-            "problems": problems,
-            "notices": self._facts("sent_absent"),  # an admin should know; nothing is ill
-            "last_fetch_at": self._time(last_fetch),
-            "last_send_at": self._time(self._one("SELECT max(sent_at) AS at FROM outbox WHERE state = 'sent'")["at"]),
+            "healthy": not wrong,
+            "problems": wrong,
+            "notices": self._notices(),  # an admin should know; nothing is ill
+            "alarms": [row["name"] for row in alarms],
+            "last_fetch_at": self._time(last_fetch(self._all, now)),
+            "last_send_at": self._time(last_sent(self._all)),
+            "heartbeat_at": self._time(last_heartbeat(self._all)),
+            **self._token(),
             "inbox": inbox,
             "outbox": outbox,
             "tickets": tickets,
-            "overdue": len(self.tickets(Filter(overdue=True), today)),
+            "overdue": len(self.tickets(Filter(overdue=True), local_day(now, self._zone))),
         }
 
-    def _silence(self, last_fetch: str | None, now: datetime, fetch_every: timedelta) -> list[str]:
-        if last_fetch is None:
-            return ["no successful fetch yet"]
-        allowed = max(timedelta(minutes=5), 3 * fetch_every)
-        return [f"no successful fetch since {self._time(last_fetch)}"] if now - instant(last_fetch) > allowed else []
+    def _token(self) -> Row:
+        """The access token of a login by OAuth2, as last known; None without one."""
+        rows = self._all("SELECT expires_at, refreshed_at FROM oauth_token")
+        row = rows[0] if rows else {}
+        return {
+            "token_expires_at": self._time(row.get("expires_at")),
+            "token_refreshed_at": self._time(row.get("refreshed_at")),
+        }
 
-    def _facts(self, *names: str) -> list[str]:
-        """What the receiving flows remember of folders that they cannot use."""
-        found = (self._all("SELECT value FROM fact WHERE name = ? AND value <> ''", name) for name in names)
-        return [row["value"] for rows in found for row in rows]
-
-    def _stuck(self, now: datetime) -> list[str]:
-        late = self._one(
-            "SELECT count(*) AS n FROM outbox WHERE state IN ('queued', 'sending') AND not_before < ?",
-            stamp(now - STUCK),
-        )["n"]
-        return _counted(late, "letter", f"in the queue for more than {STUCK.seconds // 60} minutes")
-
-    def _since(self, table: str, column: str, since: datetime) -> int:
-        return int(self._one(f"SELECT count(*) AS n FROM {table} WHERE {column} > ?", stamp(since))["n"])
+    def _notices(self) -> list[str]:
+        found = self._all("SELECT value FROM fact WHERE name IN ('sent_absent', ?) AND value <> '' ORDER BY name", JUNK)
+        return [row["value"] for row in found]
 
     def _counts(self, table: str, states: Sequence[str]) -> dict[str, int]:
         """Every state with its number, so that a script need not ask whether it is there."""
@@ -401,12 +359,24 @@ class Views:
         return self._all(sql, *values)[0]
 
 
-def _counted(number: int, noun: str, words: str) -> list[str]:
-    return [f"{number} {noun if number == 1 else noun + 's'} {words}"] if number else []
+def schema_steps(db: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreProblem unless it is a store of this version: NoStore, OlderStore when starting mends that."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        raise NoStore(_MISSING.format(path))
+    if "_sqlite_migrations" not in tables:
+        raise StoreProblem(f"{path}: is no store of pqr-mailbot")
+    rows = db.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'pqr_mailbot' ORDER BY id")
+    known = [migration.name for migration in migrations._migrations]  # no public list of names
+    applied = [name for (name,) in rows]
+    if set(applied) - set(known):
+        raise StoreProblem(f"{path}: written by a newer version of pqr-mailbot (schema step {applied[-1]})")
+    if applied != known:
+        raise OlderStore(f"{path}: of an older version of pqr-mailbot; starting it brings it up to date")
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Raises StoreProblem saying what stands in the way."""
+def opened(path: Path) -> sqlite3.Connection:
+    """A store for reading. Raises StoreProblem saying what stands in the way."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -426,5 +396,6 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _read_only(path: Path) -> str:
     """Opening a store in WAL mode makes files beside it, even for reading. While nobody has it open there are none,
     and none are needed: nothing changes, and the copy of a store on a disk that cannot be written can be read."""
+    path = path.resolve()
     at_rest = not any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal"))
-    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
+    return f"{path.as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"

@@ -180,6 +180,7 @@ class AgentMail:
     released: HeldMail | None = None  # the mail that this one speaks for
     confirmed: bool = False
     forced: bool = False
+    perhaps_done: bool = False  # it came in a time that a restored backup does not know: it may be carried out already
 
     @property
     def verified(self) -> bool:

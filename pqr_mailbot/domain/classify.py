@@ -136,6 +136,14 @@ class Lexicon:
         weights = learned.weights(tsv) if learned else None
         return cls(types, urgency, own, weights, others)
 
+    def prove(self) -> None:
+        """Reads every learned weight, which `parse` leaves for later. Raises LexiconError."""
+        try:
+            if self.weights:
+                self.weights.prove()
+        except WeightsError as wrong:
+            raise LexiconError(f"weights: {wrong}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
@@ -210,9 +218,9 @@ def _add(table: _Table, where: str, line: str, is_grade: Callable[[str], bool], 
 def classify(subject: str, text: str, lexicon: Lexicon) -> Classification:
     """What a mail is about, from its subject and its whole text (quotes and signature included: they are cut here).
 
-    `scores` are probabilities over the types (sum 1), so that confidence, the probability of the winner, says how
-    often such an answer is right (README, "Figures"). `evidence`: the words that spoke, folded, loudest first. No word
-    speaks: DEFAULT_TYPE with low confidence.
+    `scores` are probabilities over the types (sum 1), so that confidence, the probability of the winner, says how often
+    such an answer is right (README, "How well mail is sorted"). `evidence`: the words that spoke, folded, loudest
+    first. No word speaks: DEFAULT_TYPE with low confidence.
     """
     subject = subject[:LONGEST_SUBJECT]
     own = reply_text.without_signature(reply_text.split(text).new[:LONGEST_TEXT])

@@ -18,10 +18,12 @@ from pqr_mailbot.domain.effects import (
     AddParticipant,
     BounceLetter,
     CloseInbound,
+    ConfirmLetter,
     Effect,
     Fire,
     LinkTickets,
     NoteEvent,
+    NoteHeartbeat,
     NoteRating,
     OpenTicket,
     QueueLetter,
@@ -164,6 +166,16 @@ def _shouted(machine: MachineMail, desk: Desk, now: datetime) -> list[Effect]:
     return [
         QueueLetter("alarm", Address(address), subject, facts, "auto-generated", now, about=MACHINE)
         for address in desk.policy.level_addresses(2)
+    ]
+
+
+def on_heartbeat(outbox_id: int, now: datetime) -> list[Effect]:
+    """The probe that was awaited: mail goes out and comes in."""
+    reason = "heartbeat: the probe came back"
+    return [
+        NoteHeartbeat(outbox_id, now),
+        ConfirmLetter(outbox_id, now),
+        CloseInbound("set_aside", Verdict.OWN, reason, trail={"header": "X-PQR-Letter"}),
     ]
 
 

@@ -43,7 +43,12 @@ HELD_LASTS = timedelta(days=30)
 TRANSCRIPTS_PER_DAY = 500  # to one colleague; and of those that ask or answer an answer, which could go on with
 ASKED_PER_DAY = 10  # an autoresponder that nobody recognised (FreeScout #4806), or with a forger
 ANSWERED = "answered"  # what a transcript is about whose mail answered a letter that wanted none
-MANY_CASES = ("digest", "alarm", "report")  # letters about no single case: free text that answers them is held
+MANY_CASES = (
+    "digest",
+    "alarm",
+    "all_clear",
+    "report",
+)  # letters about no single case: free text that answers them is held
 NOT_THE_CUSTOMER = ("transcript", "challenge")  # letters whose answer is meant for the desk
 
 Classify = Callable[[str, str], Classification]
@@ -129,7 +134,7 @@ def _verified(mail: AgentMail, book: Book, classify: Classify, desk: Desk, now: 
     done = carry_out(work, tuple(one for one in reading.orders if not _lets_pass(one, answers)))
     doubts = _doubts(mail, work, answers and not reached, takes_text, desk)
     if not done or reading.unknown or doubts:
-        can_send = done and not reading.unknown and ticket is not None
+        can_send = done and not reading.unknown and (ticket is not None or mail.perhaps_done)
         reasons = [*reading.unknown, *doubts]
         return _held(mail, work.said, reasons, ticket, book, now, can_send)
     relayed: list[Effect] = []
@@ -153,6 +158,11 @@ def _lets_pass(ordered: Ordered, answers: bool) -> bool:
 def _doubts(mail: AgentMail, work: Work, relays: bool, takes_text: bool, desk: Desk) -> list[str]:
     """Why a mail is held although every order could be done; Spanish. `#enviar` overrules what a person may judge."""
     reading, ticket = mail.reading, mail.ticket
+    if mail.perhaps_done and not mail.forced and (relays or reading.orders):
+        return [
+            "llegó en las horas que se perdieron al restaurar una copia de seguridad: lo que dice u ordena puede "
+            "haberse hecho ya."
+        ]
     if ticket is None or mail.letter in MANY_CASES:
         return [*(reading.stray if takes_text else ()), *_misplaced(mail, takes_text)]
     file = work.book.cases[ticket.reference]

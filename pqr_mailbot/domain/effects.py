@@ -164,9 +164,9 @@ class RefuseSurveys:
 
 @dataclass(frozen=True, slots=True)
 class NoteEvent:
-    """One line of a case's history."""
+    """One line of a case's history; `reference` None: of the desk's own."""
 
-    reference: str
+    reference: str | None
     actor: str
     event: str
     detail: str = ""
@@ -224,6 +224,14 @@ class ConfirmLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteHeartbeat:
+    """A probe that we sent to ourselves came back."""
+
+    outbox_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CloseInbound:
     """What became of the mail itself. Every decision about a mail ends with exactly one of these."""
 
@@ -255,5 +263,6 @@ Effect = (
     | QueueLetter
     | BounceLetter
     | ConfirmLetter
+    | NoteHeartbeat
     | CloseInbound
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, likely_address
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.casework import AgentMail, Aside, CaseFile, Found, Said
 from pqr_mailbot.domain.commands import shown
 from pqr_mailbot.domain.effects import Facts, OpenTicket
+from pqr_mailbot.domain.health import hour
 from pqr_mailbot.domain.language import SPANISH, language_of
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Address, Attachment, State, Ticket
@@ -25,6 +28,7 @@ SENT_SHOWN = 300  # characters of an answer in its transcript
 CASES_SHOWN = 50  # cases in a letter about many, those with the fewest days left
 REASONS_SHOWN, REASON_SHOWN = 20, 500  # why a mail is held, and characters of each
 MACHINES_SHOWN = 20  # machines' mails in a digest
+_FIRST_CLAUSE = r": | \(|\.(?: |$)"  # where the first clause of a problem ends
 WORDS_SHOWN, QUOTE_SHOWN = 20, 2_000  # messages of a case in a lookup, and characters of each
 
 
@@ -542,6 +546,34 @@ def fuse_blown(opened: OpenTicket, due: datetime, desk: Desk) -> Facts:
     }
 
 
+def alarm(said: Sequence[str]) -> Facts:
+    """To the admin: what is wrong with the desk."""
+    one = len(said) == 1
+    return {
+        "title": "La mesa de servicio necesita atención",
+        "problem": said[0] if one else f"Hay {len(said)} problemas:",
+        "details": [] if one else list(said),
+        "advice": "“pqr-mailbot status” muestra el estado actual y “journalctl -u pqr-mailbot” lo que pasó. "
+        "No se avisará otra vez de lo mismo; cuando todo esté bien, llegará otro correo.",
+    }
+
+
+def alarm_subject(said: Sequence[str]) -> str:
+    """What a phone shows of it."""
+    more = f" (y {len(said) - 1} más)" if len(said) > 1 else ""
+    return f"Alarma: {re.split(_FIRST_CLAUSE, said[0])[0]}{more}"
+
+
+def all_clear(ended: Sequence[tuple[str, datetime, datetime]], still: Sequence[str], zone: ZoneInfo) -> Facts:
+    """To the admin: what was wrong from when to when, and what still is."""
+    return {
+        "ended": [
+            {"said": said, "since": hour(since, zone), "until": hour(until, zone)} for said, since, until in ended
+        ],
+        "still": list(still),
+    }
+
+
 def _case(case: Ticket | OpenTicket, desk: Desk) -> dict[str, object]:
     """What every letter about a case says of it."""
     received = case.opened_at.astimezone(desk.policy.office.timezone)
@@ -573,6 +605,11 @@ def _warning(occasion: Occasion, withheld: str | None) -> str:
         asked = withheld != "dmarc=fail"
         reason = "El remitente pidió no recibir respuestas automáticas: no" if asked else "No"
         said.append(f"{reason} se le envió acuse de recibo.")
+    if occasion.doubtful:
+        said.append(
+            "Este correo llegó en las horas que se perdieron al restaurar una copia de seguridad: puede que ya se haya "
+            "atendido, y al cliente no se le envía nada por ahora. Si no tiene su acuse de recibo, #acusar lo envía."
+        )
     if guest := occasion.admits():
         said.append(f"El cliente autorizó a {guest} a escribir en este caso.")
     if not occasion.mail.complete:

@@ -9,6 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pqr_mailbot.domain.business_days import Pause
+from pqr_mailbot.domain.health import Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Policy:
     exchange_internal_is_authenticated: bool = False
     reminders: tuple[Rule, ...] = ()
     office_hours: tuple[time, time] = (time(8), time(17))  # when letters that can wait are sent, office time
+    expected: Expected = field(default_factory=Expected)  # what a healthy desk does
 
     def agent_of(self, address: str) -> Agent | None:
         """The agent who writes from this address, if any."""

@@ -41,6 +41,7 @@ class Occasion:
     identity: Identity
     classification: Classification
     authentication: Authentication = NOTHING_KNOWN
+    doubtful: bool = False  # it may have been handled before, in a time that a restored backup does not know
 
     def related(self) -> str | None:
         """The case a new one must be linked to: a stranger's clue, or a closed case of the same customer."""

@@ -1,22 +1,24 @@
 """Learned weights: what each feature of a mail says for each type.
 
-The file (data/weights.tsv) has rows `type<TAB>weight<TAB>feature`; `features` says how a feature is written. A type's
-score is what it starts with, `(start)`, and for each kind of feature the sum of the weights that stand in the mail,
-divided by the root of how many of that kind it has, so that a long mail shouts no louder than a short one.
+The file (data/weights.tsv) is a table: a heading that names the types, then a row a feature (`features` says how one is
+written) with its weight for each type; an empty cell is 0. A type's score is what it starts with, `(start)`, and for
+each kind of feature the sum of the weights that stand in the mail, divided by the root of how many of that kind it has,
+so that a long mail shouts no louder than a short one.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pqr_mailbot.domain import features
 from pqr_mailbot.domain.features import Concepts, Place
 
 START = "(start)"
-COLUMNS = 3
+HEADING = "feature"
 
 
 class WeightsError(ValueError):
@@ -33,44 +35,63 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    """The weights of one feature, in the order of the types, and the type it speaks for most."""
+
+    weights: tuple[float, ...]
+    loudest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     types: tuple[str, ...]
-    start: tuple[float, ...]
-    rows: Mapping[str, tuple[tuple[int, float], ...]]  # feature -> number of the type, weight
     concepts: Concepts
+    _cells: Mapping[str, str]  # feature -> its row as it stands: reading all would take longer than a mail may
+    _rows: dict[str, _Row] = field(default_factory=dict)  # those that some mail had
 
     @classmethod
     def parse(cls, tsv: str, concepts: Concepts) -> Weights:
-        """Raises WeightsError."""
-        found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        numbers: dict[str, int] = {}
-        for at, line in enumerate(tsv.split("\n"), start=1):
-            if not line or line[0] == "#":
-                continue
+        """Raises WeightsError for a table without a heading; `prove` reads the rows."""
+        lines = [line for line in tsv.split("\n") if line and line[0] != "#"]
+        heading = lines[0].split("\t") if lines else []
+        if len(heading) < 3 or heading[0] != HEADING:
+            raise WeightsError(f"expected a heading '{HEADING}' and the names of the types, divided by tabs")
+        # Half of the rows say the same as another.
+        cells = {feature: sys.intern(rest) for feature, _, rest in (line.partition("\t") for line in lines[1:])}
+        return cls(tuple(heading[1:]), concepts, cells)
+
+    def prove(self) -> None:
+        """Reads every row. Raises WeightsError naming the first that cannot be used."""
+        for feature in (START, *self._cells):
+            self._row(feature)
+
+    def _row(self, feature: str) -> _Row | None:
+        row = self._rows.get(feature)
+        if row is None and (cells := self._cells.get(feature)) is not None:
             try:
-                label, weight, feature = line.split("\t")
-                number = numbers.setdefault(label, len(numbers))
-                found[feature].append((number, float(weight)))
+                weights = tuple(float(cell or 0) for cell in cells.split("\t"))
             except ValueError:
-                raise WeightsError(f"line {at}: expected type, weight and feature, divided by tabs") from None
-        start = dict(found.pop(START, []))
-        if not numbers or not all(math.isfinite(weight) for row in found.values() for _, weight in row):
-            raise WeightsError("expected rows with finite weights")
-        types = tuple(numbers)
-        opening = tuple(start.get(number, 0.0) for number in range(len(types)))
-        return cls(types, opening, {feature: tuple(row) for feature, row in found.items()}, concepts)
+                weights = ()
+            if len(weights) != len(self.types) or not all(map(math.isfinite, weights)):
+                raise WeightsError(f"{feature!r}: expected {len(self.types)} weights, divided by tabs")
+            row = self._rows[feature] = _Row(weights, max(range(len(weights)), key=weights.__getitem__))
+        return row
 
     def score(self, subject: str, text: str) -> tuple[dict[str, float], list[Voice]]:
         """What the mail scores for each type, and the words that spoke for one, loudest first."""
         found = features.read(subject, text, self.concepts)
-        sums = list(self.start)
+        cells, start = self._cells, self._row(START)
+        sums = list(start.weights) if start else [0.0] * len(self.types)
         heard: dict[tuple[Place, int], float] = defaultdict(float)
         for number_of_kind, kind in enumerate(found.kinds):
             share = features.share(number_of_kind, len(kind))
-            for feature, place in kind.items():
-                for number, weight in self.rows.get(feature, ()):
-                    sums[number] += weight * share
-                    heard[place, number] += weight * share
+            known = [
+                (place, row) for feature, place in kind.items() if feature in cells and (row := self._row(feature))
+            ]
+            for number, column in enumerate(zip(*(row.weights for _, row in known), strict=True)):
+                sums[number] += sum(column) * share
+            for place, row in known:
+                heard[place, row.loudest] += row.weights[row.loudest] * share
         return dict(zip(self.types, sums, strict=True)), self._voices(heard, found.words)
 
     def _voices(self, heard: Mapping[tuple[Place, int], float], words: list[str]) -> list[Voice]:
@@ -81,6 +102,10 @@ class Weights:
         return sorted(voices, key=lambda voice: (-voice.weight, voice.words, voice.type))
 
 
-def written(rows: Iterable[tuple[str, float, str]]) -> str:
-    """Rows as lines of the file."""
-    return "".join(f"{label}\t{weight:.2f}\t{feature}\n" for label, weight, feature in rows)
+def written(types: Sequence[str], rows: Iterable[tuple[str, Sequence[float]]]) -> str:
+    """A table of features and their weights as the text of the file."""
+    lines = ["\t".join((HEADING, *types))]
+    for feature, weights in rows:
+        cells = (f"{weight:.2f}" for weight in weights)
+        lines.append("\t".join((feature, *("" if float(cell) == 0 else cell for cell in cells))))
+    return "\n".join(lines) + "\n"

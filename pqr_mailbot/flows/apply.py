@@ -7,12 +7,13 @@ same bytes with the same Message-ID.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pqr_mailbot.adapters.letters import Enclosure, Envelope, Letters, Rendered, letter_subject
 from pqr_mailbot.adapters.mime_parser import OpenedAttachment, open_attachments
+from pqr_mailbot.adapters.sqlite_ledger import DOUBT
 from pqr_mailbot.adapters.sqlite_store import FinishedLetter, Store
 from pqr_mailbot.adapters.tokens import Signer, message_id, subject_token, thread_id
 from pqr_mailbot.domain.decide import DESK
@@ -30,6 +31,7 @@ from pqr_mailbot.domain.effects import (
     NoteAbsence,
     NoteAnswer,
     NoteEvent,
+    NoteHeartbeat,
     NoteRating,
     OpenTicket,
     QueueLetter,
@@ -40,8 +42,21 @@ from pqr_mailbot.domain.effects import (
     RetryInbound,
     SaveTicket,
 )
+from pqr_mailbot.domain.given_id import comparable
+from pqr_mailbot.domain.lost_time import FoundLetter, LostWork
 from pqr_mailbot.domain.model import Address
 from pqr_mailbot.domain.policy import Office
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A decision that may have been carried out before, in a time that a restored backup knows nothing of.
+
+    No letter of it goes to a customer by itself: it was found in the Sent folder, or it is uncertain.
+    """
+
+    work: LostWork
+    since: datetime  # when what is decided about came up
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,7 @@ class Applying:
     signer: Signer
     now: datetime
     inbound_id: int | None = None
+    doubt: Doubt | None = None
 
     def all(self, effects: Sequence[Effect], trail: Mapping[str, object] | None = None) -> None:
         """`trail`: what `explain` tells beside the effects themselves."""
@@ -73,7 +89,10 @@ class Applying:
 
     def queue(self, effect: QueueLetter) -> None:
         """Renders a letter and puts it in the outbox; one to a customer becomes part of the conversation."""
-        token = self.signer.mint(effect.recipient.address)
+        found = self.doubt.work.take(effect, self.doubt.since) if self.doubt else None
+        if self.doubt and effect.customer_facing:
+            effect = replace(effect, instead_of=None, not_before=min(effect.not_before, self.doubt.since))
+        token = found.token if found else self.signer.mint(effect.recipient.address)
         own_id = message_id(token, self._domain)
         if effect.instead_of:
             token, own_id = self.store.identity_of(effect.instead_of)
@@ -94,6 +113,18 @@ class Applying:
         if effect.reference:
             detail = f"{effect.letter} to {effect.recipient.address}"
             self.store.note_event(NoteEvent(effect.reference, DESK, "letter_queued", detail), self.now)
+        if found:
+            self._found(outbox_id, found, effect)
+        elif self.doubt and effect.customer_facing:
+            self.store.letter_doubted(outbox_id, DOUBT)
+
+    def _found(self, outbox_id: int, found: FoundLetter, effect: QueueLetter) -> None:
+        """The letter went in the lost time: its row is that of the copy in the Sent folder."""
+        raw = self.store.raw_mail(found.inbound_id)
+        self.store.letter_found(outbox_id, found.at, raw, comparable(found.message_id))
+        if effect.reference:
+            detail = f"{effect.letter} to {effect.recipient.address}: found in the Sent folder"
+            self.store.note_event(NoteEvent(effect.reference, DESK, "letter_sent", detail), self.now)
 
     def _finished(
         self, effect: QueueLetter, token: str, own_id: str, rendered: Rendered, enclosed: _Enclosed
@@ -277,6 +308,10 @@ DEEDS: Mapping[type, Deed] = {
     ConfirmLetter: Deed(
         lambda to, e: to.store.letter_went(e.outbox_id, e.at),
         lambda e: f"letter {e.outbox_id} did go",
+    ),
+    NoteHeartbeat: Deed(
+        lambda to, e: to.store.probe_back(e.outbox_id, e.at),
+        lambda e: f"the probe {e.outbox_id} came back",
     ),
     CloseInbound: Deed(
         lambda to, e: to.store.close_inbound(to.mail_id, e, e.trail),

@@ -8,20 +8,26 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from pqr_mailbot.adapters.sqlite_cases import Cases
+from pqr_mailbot.adapters.sqlite_health import look
 from pqr_mailbot.adapters.sqlite_store import DueLetter
 from pqr_mailbot.domain import mornings
+from pqr_mailbot.domain.alarms import ALARM
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.decide_clock import Struck, Window, on_clock
 from pqr_mailbot.domain.effects import Because, NoteEvent
+from pqr_mailbot.domain.health import STORE, problems
+from pqr_mailbot.domain.model import State
 from pqr_mailbot.domain.policy import Agent
-from pqr_mailbot.domain.reminders import due, still_due, survey_may_go
+from pqr_mailbot.domain.reminders import Due, due, still_due, survey_may_go
+from pqr_mailbot.flows.apply import Doubt
 from pqr_mailbot.flows.handle import Handler
 
 NAMES = "clock_rule_names"  # and what each rule said, with its name
 RULES = "clock_rules"  # the fact under which the mark of the rules in force is remembered
 TODAY = "clock_day"  # and this one the day of the last round
 MORNING = "morning"
+ALL = 2**62
 LOOKED_AT = 1_000  # cases in one round, so that nobody waits long to write; the next takes up where it ended
 DAY = timedelta(days=1)
 STEP, STEPS = timedelta(minutes=15), 4 * 24 * 21  # in which the next hours for a letter are looked for
@@ -37,6 +43,38 @@ class ClockRound:
         """Does what is due and was not done. Returns how many letters or cases it touched."""
         self._turned_back(now)
         return self._urgent_of_the_away(now) + self._cases(now) + self._morning(now)
+
+    def make_up(self, doubt: Doubt, begin: datetime, now: datetime) -> int:
+        """What customers were owed between two instants of the past, in the hours in which letters go, and may have
+        got: done, and nothing goes by itself. What colleagues are told comes in the next rounds. Returns how many cases
+        it touched."""
+        touched = 0
+        for surveys in (False, True):
+            if moment := self._last_hours(begin, doubt.since, surveys):
+                touched += self._made_up(moment, surveys, doubt, now)
+        return touched
+
+    def _last_hours(self, begin: datetime, end: datetime, surveys: bool) -> datetime | None:
+        """The last moment between the two at which letters could go."""
+        for moment in (end - STEP * n for n in range(min(STEPS, (end - begin) // STEP + 1))):
+            may_go = self._window(moment)
+            if may_go.surveys if surveys else may_go.office:
+                return moment
+        return None
+
+    def _made_up(self, moment: datetime, surveys: bool, doubt: Doubt, now: datetime) -> int:
+        store, desk = self.handler.store, self.handler.desk
+        day, touched = local_day(moment, desk.policy.office.timezone), 0
+        with store.transaction():
+            references = Cases(store).to_look_at(day, tuple(State), ALL)
+            for standing in Cases(store).standings(references, desk.policy.office.timezone):
+                found, _ = due(standing, day, desk.policy, desk.calendar)
+                owed = [one for one in found if _to_customer(one) and (one.kind == "survey") is surveys]
+                if owed:
+                    struck = Struck(Cases(store).file(standing.ticket), owed, day)
+                    self.handler.applying(now, doubt=doubt).all(on_clock([struck], desk, moment))
+                    touched += 1
+        return touched
 
     def adopt_rules(self, now: datetime) -> int:
         """At a start: when rules, terms or days off are others than before, deadlines are counted anew, each move is
@@ -77,12 +115,22 @@ class ClockRound:
         about, rule, cycle = because
         desk, zone = self.handler.desk, self.handler.desk.policy.office.timezone
         today = local_day(now, zone)
+        if rule == ALARM:
+            return cycle == STORE or cycle in self._wrong(now)
         if rule == mornings.DIGEST:
             return cycle == today.isoformat()
         standings = Cases(self.handler.store).standings([about], zone)
         return any(still_due(one, rule, cycle, today, desk.policy, desk.calendar) for one in standings)
 
+    def _wrong(self, now: datetime) -> set[str]:
+        """The problems that the store itself does not hide, by name."""
+        policy = self.handler.desk.policy
+        seen = look(self.handler.store._all, now)
+        return {one.name for one in problems(seen, policy.expected, policy.office.timezone, now)}
+
     def _may_go(self, letter: str, now: datetime) -> bool:
+        if letter == ALARM:
+            return True
         may_go = self._window(now)
         return may_go.surveys if letter == "survey" else may_go.office
 
@@ -179,3 +227,7 @@ class ClockRound:
         effects = mornings.digest(agent, mine, cases.set_aside(since, now), desk, now)
         self.handler.applying(now).all(effects)
         return len(effects)
+
+
+def _to_customer(one: Due) -> bool:
+    return one.kind in ("survey", "quiet", "withdrawal") or "customer" in one.to

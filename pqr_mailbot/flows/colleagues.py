@@ -126,6 +126,7 @@ class Colleagues:
             doubtful=parts.doubtful,
             forwarded=self._forwarded(arrived.inbound, mail) if reading.names("registrar") else None,
             enclosed=_files(arrived.inbound, mail),
+            perhaps_done=arrived.inbound.doubtful,
         )  # fmt: skip
 
     def _forwarded(self, inbound: Inbound, mail: Mail) -> Forwarded | None:

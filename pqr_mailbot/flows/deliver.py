@@ -10,6 +10,7 @@
 - A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
 - Before its first attempt a letter of the clock is decided again: its reason gone, it is dead, `superseded`; its hours
   over, it waits for the next ones.
+- After a restore nothing is claimed until the mailbox was read (`flows.restored`).
 - After a crash `sending` rows go again with the same Message-ID and are counted as interrupted. That, and nothing
   else, is where a letter may go twice.
 """
@@ -28,6 +29,7 @@ from itertools import count
 from typing import TypeVar
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
+from pqr_mailbot.adapters.sqlite_ledger import Ledger
 from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem
 from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, LEAST_TRIES, letter_delay
 from pqr_mailbot.domain.decide import DESK
@@ -109,6 +111,8 @@ class Delivery:
     def _claim(self, store: Store, limit: int) -> list[DueLetter]:
         now, due = self.clock(), store.next_letter_at()
         if due is None or due > now:
+            return []
+        if Ledger(store).held():
             return []
         with store.transaction():
             while claimed := store.claim_letters(now, limit):

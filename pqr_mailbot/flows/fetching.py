@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
-from pqr_mailbot.adapters.sqlite_store import Packed, RawMail
+from pqr_mailbot.adapters.sqlite_store import Cursor, Packed, RawMail
 
 AT_ONCE = 4 * 2**20  # bytes: mails up to this size together are fetched in one command, larger ones in slices
 MAILS_AT_ONCE = 100
@@ -30,8 +30,9 @@ class Fetcher:
     def batches(self, mailbox: Mailbox, uids: Sequence[int]) -> Iterator[list[Envelope]]:
         """Groups small enough to fetch in one command; a large mail is a group of its own."""
         for start in range(0, len(uids), MAILS_AT_ONCE):
+            envelopes, hidden = self._envelopes(mailbox, uids[start : start + MAILS_AT_ONCE])
             group: list[Envelope] = []
-            for envelope in sorted(mailbox.headers_of(uids[start : start + MAILS_AT_ONCE]), key=lambda e: e.uid):
+            for envelope in envelopes:
                 alone = bool(self._failures.keys() & {envelope.uid, *(e.uid for e in group)})
                 if group and (alone or sum(e.size for e in group) + envelope.size > AT_ONCE):
                     yield group
@@ -39,6 +40,23 @@ class Fetcher:
                 group.append(envelope)
             if group:
                 yield group
+            if hidden:
+                self._failed(hidden)
+                raise mailbox.withholds(hidden)
+
+    def _envelopes(self, mailbox: Mailbox, uids: Sequence[int]) -> tuple[list[Envelope], list[int]]:
+        """Of the mails that are there, ascending; and those that the server names without showing them. They were not
+        removed, so what lies above them is not looked at yet; one that was named in vain often enough is set apart."""
+        shown = mailbox.headers_of(uids)
+        unseen = mailbox.withheld(set(uids) - {envelope.uid for envelope in shown})
+        hidden = [uid for uid in unseen if self._failures.get(uid, 0) < FETCHES]
+        apart = [Envelope(uid, 0, None) for uid in unseen if uid not in hidden]
+        envelopes = sorted((*shown, *apart), key=lambda envelope: envelope.uid)
+        return [envelope for envelope in envelopes if not hidden or envelope.uid < hidden[0]], hidden
+
+    def _failed(self, uids: Iterable[int]) -> None:
+        for uid in uids:
+            self._failures[uid] = self._failures.get(uid, 0) + 1
 
     def mails(
         self,
@@ -56,8 +74,7 @@ class Fetcher:
         try:
             mails = [mail for mail in self._fetch(mailbox, wanted, suspect_before) if mail is not None]
         except Trouble:
-            for envelope in wanted:
-                self._failures[envelope.uid] = self._failures.get(envelope.uid, 0) + 1
+            self._failed(envelope.uid for envelope in wanted)
             raise
         for envelope in wanted:
             self._failures.pop(envelope.uid, None)
@@ -68,6 +85,8 @@ class Fetcher:
     ) -> Iterator[RawMail | None]:
         small = [e.uid for e in envelopes if e.size <= AT_ONCE]
         bodies = mailbox.bodies(small) if small else {}
+        if withheld := mailbox.withheld(set(small) - bodies.keys()):
+            raise mailbox.withholds(withheld)
         for envelope in envelopes:
             complete = envelope.size <= self.max_bytes
             raw: bytes | Packed | None
@@ -87,3 +106,10 @@ class Fetcher:
 def next_uid(mailbox: Mailbox) -> int:
     """UIDNEXT, or one above the last mail where the server does not tell."""
     return mailbox.uidnext or max(mailbox.uids_after(0), default=0) + 1
+
+
+def counts_again(mailbox: Mailbox, cursor: Cursor) -> bool:
+    """Has what was just opened a UIDNEXT that it had before? Only a restore by the provider does that (RFC 3501 section
+    2.3.1.1 forbids it)."""
+    same_numbering = mailbox.uidvalidity == cursor.uidvalidity
+    return same_numbering and mailbox.uidnext is not None and mailbox.uidnext <= cursor.last_uid

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pqr_mailbot.adapters import memory, mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_store import Inbound, Store, is_damage
-from pqr_mailbot.adapters.tokens import Signer, cut_subject_token, message_id, token_in
+from pqr_mailbot.adapters.tokens import Signer, carried_by, cut_subject_token, message_id, token_in
 from pqr_mailbot.domain import decide, letter_facts
 from pqr_mailbot.domain.authentication import authentication
 from pqr_mailbot.domain.bounce import BouncedRecipient, SentLetter, bounced_letters
@@ -25,13 +25,14 @@ from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.classify import Lexicon, classify
 from pqr_mailbot.domain.effects import Effect
 from pqr_mailbot.domain.identify import Clue, Identity, KnownId, clues, identify, thread_ids
+from pqr_mailbot.domain.lost_time import LostWork
 from pqr_mailbot.domain.machine_phrases import is_forward, plain_subject
 from pqr_mailbot.domain.model import Classification, Mail, Ticket, Verdict
 from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.domain.reply_text import Parts, split
 from pqr_mailbot.domain.screen import Screening, screen
 from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, Situation
-from pqr_mailbot.flows.apply import Applying
+from pqr_mailbot.flows.apply import Applying, Doubt
 from pqr_mailbot.flows.colleagues import Arrived, Colleagues
 from pqr_mailbot.flows.handle_sent import decide_sent
 from pqr_mailbot.flows.weather import weather_in
@@ -54,6 +55,7 @@ class Handler:
     letters: Letters
     signer: Signer
     suspects_until: int  # mails up to this id were waiting when we started: one of them may have killed us
+    lost: LostWork = field(default_factory=LostWork)  # what is known of the time that a restored backup does not know
 
     def round(self, now: Callable[[], datetime]) -> int:
         """Handles what is waiting, at most one batch. Returns how many mails were taken; 0: nothing waits."""
@@ -61,15 +63,15 @@ class Handler:
         if not waiting:
             return 0
         if waiting[0] <= self.suspects_until:
-            self._one_suspect(waiting[0], now())
+            self.alone(waiting[0], now())
             return 1
         with self.store.transaction():
             for inbound_id in waiting:
                 self._one(inbound_id, now())
         return len(waiting)
 
-    def _one_suspect(self, inbound_id: int, now: datetime) -> None:
-        """Alone, and counted before it is touched."""
+    def alone(self, inbound_id: int, now: datetime) -> None:
+        """Handles one mail in a transaction of its own, counted before it is touched."""
         with self.store.transaction():
             attempts = self.store.count_attempt(inbound_id)
             if attempts > ATTEMPTS:
@@ -93,36 +95,29 @@ class Handler:
 
     def handle(self, inbound: Inbound, now: datetime) -> list[Effect]:
         """Decides one stored mail and applies what was decided, inside the caller's transaction."""
-        mail, large = self._parsed(inbound)
+        mail, large = parsed(inbound)
         author = mail.sender.address if mail.sender else ""
         # A constant Message-ID tells nobody apart: the same mail has the same author and content too.
         content_key = self.signer.content_key(f"{author} {mail.content_hash}")
         mail, token = _without_token(mail)
         self.store.describe_inbound(inbound.id, mail, content_key)
         effects, trail = self._decide(inbound, mail, token, content_key, now)
-        self.applying(now, inbound.id).all(effects, trail)
+        doubt = Doubt(self.lost, inbound.received_at) if inbound.doubtful else None
+        self.applying(now, inbound.id, doubt).all(effects, trail)
         if large:
             memory.trim()
         return effects
 
-    @staticmethod
-    def _parsed(inbound: Inbound) -> tuple[Mail, bool]:
-        """The mail, and whether it was a large one."""
-        raw = inbound.raw
-        mail, large = mime_parser.parse(raw, inbound.complete), len(raw) > LARGE
-        del raw
-        if large:
-            memory.trim()
-        return mail, large
-
-    def applying(self, now: datetime, inbound_id: int | None = None) -> Applying:
-        return Applying(self.store, self.desk.policy.office, self.letters, self.signer, now, inbound_id)
+    def applying(self, now: datetime, inbound_id: int | None = None, doubt: Doubt | None = None) -> Applying:
+        return Applying(self.store, self.desk.policy.office, self.letters, self.signer, now, inbound_id, doubt)
 
     def _decide(
         self, inbound: Inbound, mail: Mail, token: str | None, content_key: str, now: datetime
     ) -> tuple[list[Effect], dict[str, object]]:
         if inbound.from_sent:
             return decide_sent(self.store, self.desk.policy, inbound, mail, content_key, now), {}
+        if probe := self._awaited_probe(mail):
+            return decide.on_heartbeat(probe, now), {}
         screening = self._screen(inbound, mail)
         if twin := self.store.same_mail(inbound.id, mail.message_id, content_key):
             return decide.on_duplicate(twin[0], screening.verdict, twin[1]), {}
@@ -146,11 +141,17 @@ class Handler:
                 self.applying(now, other.inbound_id).all(other.effects)
             return mine.effects, {}
         found = self._classified(mail, parts)
-        occasion = Occasion(mail, inbound.received_at, parts, identity, found, checked)
+        occasion = Occasion(mail, inbound.received_at, parts, identity, found, checked, inbound.doubtful)
         trail: dict[str, object] = {
             "classification": _shown(found.type, found.confidence, [e.words for e in found.evidence])
         }
-        return decide.on_mail(occasion, self._situation(occasion, now), self.desk, now), trail
+        return decide.on_mail(occasion, self._situation(occasion, inbound, now), self.desk, now), trail
+
+    def _awaited_probe(self, mail: Mail) -> int | None:
+        """Only our own signature for ourselves, and only once: neither a forged probe nor one shown again proves
+        anything."""
+        to_us = self.desk.policy.office.address
+        return self.store.awaited_probe([one for one in carried_by(mail) if self.signer.genuine(one, to_us)])
 
     def _classified(self, mail: Mail, parts: Parts) -> Classification:
         passed_on = is_forward(plain_subject(mail.subject))  # then what is quoted may be the whole matter
@@ -199,18 +200,26 @@ class Handler:
         tickets = {reference: ticket for reference in references if (ticket := self.store.case(reference))}
         return identify(mail, found, tickets, self.desk.policy), found
 
-    def _situation(self, occasion: Occasion, now: datetime) -> Situation:
+    def _next_reference(self, inbound: Inbound) -> str:
+        """The next one, or the one that the case had in the lost time."""
+        then = self.lost.references.get(inbound.id) if inbound.doubtful else None
+        if then and self.store.ticket(then) is None:
+            return then
+        policy = self.desk.policy
+        year = local_day(inbound.received_at, policy.office.timezone).year
+        return self.store.next_reference(policy.reference_prefix, year)
+
+    def _situation(self, occasion: Occasion, inbound: Inbound, now: datetime) -> Situation:
         policy, store = self.desk.policy, self.store
         author, ticket, case = occasion.identity.author.address, occasion.identity.ticket, occasion.identity.pointed_at
         kind = ticket.classification.type if ticket else occasion.classification.type
-        year = local_day(occasion.received_at, policy.office.timezone).year
         away = store.away(local_day(now, policy.office.timezone))
         able = [a.address for a in policy.agents_for(kind) if author not in a.addresses]
         here = [one for one in able if one not in away] or [
             a.address for a in policy.agents if a.address not in away and author not in a.addresses
         ]
         return Situation(
-            next_reference=store.next_reference(policy.reference_prefix, year),
+            next_reference=self._next_reference(inbound),
             next_owner=next(iter(store.in_turn(here or able)), None),
             away=away,
             surveyed=ticket is not None and store.fired(ticket.reference, "survey", ""),
@@ -248,3 +257,13 @@ def _dates(inbound: Inbound, mail: Mail) -> list[datetime]:
 
 def _shown(kind: str, confidence: float, words: Sequence[str]) -> str:
     return f"{kind} ({confidence:.0%}): {', '.join(words) or 'no word spoke'}"
+
+
+def parsed(inbound: Inbound) -> tuple[Mail, bool]:
+    """The mail, and whether it was a large one."""
+    raw = inbound.raw
+    mail, large = mime_parser.parse(raw, inbound.complete), len(raw) > LARGE
+    del raw
+    if large:
+        memory.trim()
+    return mail, large

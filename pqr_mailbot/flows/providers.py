@@ -1,4 +1,4 @@
-"""How it stands with the IMAP and the SMTP server: may we try now, and what is remembered of a failure.
+"""How it stands with the mail servers and the token endpoint: may we try now, and what is remembered of a failure.
 
 Kept in the store, so that a restart neither forgets a back-off nor tries a refused login again and again (lockout).
 """
@@ -10,7 +10,7 @@ import hmac
 import logging
 import random
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pqr_mailbot.adapters.connection import Trouble
@@ -25,7 +25,7 @@ class Standing:
     """One provider's standing. `mark`: a mark of the login secret, too short to tell anything about it; with another
     secret a refused login may be tried at once."""
 
-    name: Literal["imap", "smtp"]
+    name: Literal["imap", "smtp", "oauth2"]
     mark: str
 
     def wait_until(self, store: Store, now: datetime, in_haste: bool = False) -> datetime | None:
@@ -38,11 +38,11 @@ class Standing:
             return provider.next_attempt_at if provider.refused == self.mark else None
         return None if in_haste else provider.next_attempt_at
 
-    def failed(self, store: Store, trouble: Trouble, now: datetime) -> None:
-        """Inside the caller's transaction."""
+    def failed(self, store: Store, trouble: Trouble, now: datetime, at_least: timedelta = timedelta()) -> None:
+        """Inside the caller's transaction. `at_least`: how long we wait, however well it went before."""
         refused = trouble.kind == "login"
         chance = random.random()  # noqa: S311  # jitter, not a secret
-        delay = provider_delay(store.provider(self.name).failures + 1, refused, chance)
+        delay = max(at_least, provider_delay(store.provider(self.name).failures + 1, refused, chance))
         store.provider_failed(self.name, str(trouble), now + delay, self.mark if refused else "", now)
         log.warning("%s: %s; next attempt in %d s", self.name, trouble, delay.total_seconds())
 

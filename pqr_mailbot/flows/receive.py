@@ -9,6 +9,7 @@ and loses nothing.
 from __future__ import annotations
 
 import logging
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,9 @@ from pqr_mailbot.adapters import memory
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
+from pqr_mailbot.domain.backoff import provider_delay
 from pqr_mailbot.flows.books import Books
-from pqr_mailbot.flows.fetching import AT_ONCE, Fetcher, next_uid
+from pqr_mailbot.flows.fetching import AT_ONCE, Fetcher, counts_again, next_uid
 from pqr_mailbot.flows.providers import Standing
 from pqr_mailbot.flows.weather import weather_in
 
@@ -32,6 +34,8 @@ WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed wi
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
 HANDLED_WITHIN = 30.0  # seconds for which a large mail waits until those before it are handled
+BRIEF = timedelta(minutes=2)  # a session that breaks within it
+VAIN_NEWS = 3  # times in a row that a server may tell of mail that is not there before we listen less often
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
 log = logging.getLogger(__name__)
@@ -52,7 +56,8 @@ class Reading:
 @dataclass
 class Receiver:
     """Reads one mailbox. `open_mailbox` connects and selects; `on_mail` is called after mail was kept, `on_fetch` after
-    every fetch that succeeded."""
+    every fetch that succeeded. When `login` changes, another access token is at hand, and a new session begins with it
+    before the server ends the old one."""
 
     books: Books
     open_mailbox: Callable[[], Mailbox]
@@ -61,9 +66,12 @@ class Receiver:
     clock: Callable[[], datetime]
     on_mail: Callable[[], None] = lambda: None
     on_fetch: Callable[[], None] = lambda: None
+    login: Callable[[], int] = lambda: 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
     _beside_handling: bool = False  # others handle what is kept, while we fetch
+    _brief: int = 0  # sessions in a row that soon broke
+    _unmoved: bool = False  # mail that is kept lies in the folder still: it could not be moved
     _fetcher: Fetcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,7 +101,14 @@ class Receiver:
             self._session()
         except Trouble as trouble:
             if not self._stop.is_set():
-                self._failed(trouble)
+                self._failed(trouble, self._pause(self.clock() - now))
+
+    def _pause(self, lasted: timedelta) -> timedelta:
+        """How long to wait at least after a session that broke: a server that lets us in, and hangs up as soon as we
+        listen, is looked into as often as one without IDLE, not every two seconds."""
+        self._brief = self._brief + 1 if lasted < BRIEF else 1
+        poll = timedelta(seconds=self.reading.poll_seconds)
+        return min(poll, provider_delay(self._brief, False, random.random()))  # noqa: S311  # jitter, not a secret
 
     def once(self) -> None:
         """One whole fetch. Raises Trouble after remembering it."""
@@ -111,44 +126,82 @@ class Receiver:
             self._mailbox.wake()
 
     def _session(self) -> None:
+        """Looks whenever the server tells of mail, at least once a window. After a window without news the folder is
+        opened anew: a server goes on showing a renamed one, which gets no mail any more."""
+        window, told, vain = min(self.reading.poll_seconds, WINDOW), False, 0
         with self._opened() as mailbox:
-            while not self._stop.is_set():
-                self.catch_up(mailbox)
-                mailbox.wait(min(self.reading.poll_seconds, WINDOW), self._stop.is_set)
+            login = self.login()
+            while not self._stop.is_set() and self.login() == login:
+                found = self.catch_up(mailbox)
+                vain = vain + 1 if told and not found else 0
+                if vain > VAIN_NEWS:  # else a server that tells of mail and has none would be asked without a pause
+                    self._stop.wait(min(window, 2.0 ** min(vain - VAIN_NEWS, 10)))
+                told = mailbox.wait(window, self._stop.is_set)
+                if not told and not self._stop.is_set():
+                    mailbox.reopen()
+                    self._notice_a_restore(mailbox)
+                    if self._unmoved:
+                        self._redo_moves(mailbox)
 
     @contextmanager
     def _opened(self) -> Iterator[Mailbox]:
         mailbox = self._mailbox = self.open_mailbox()
         try:
+            self._notice_a_restore(mailbox)
             self._redo_moves(mailbox)
             yield mailbox
         finally:
             self._mailbox = None
             mailbox.close()
 
-    def _failed(self, trouble: Trouble) -> None:
+    def _notice_a_restore(self, mailbox: Mailbox) -> None:
+        """A mailbox that its provider restored from a backup counts on from there: UIDs come a second time, under the
+        same UIDVALIDITY, and new mail under them would never be seen."""
+        folder, now = self.reading.folder, self.clock()
+        cursor = self.books.do_now(lambda store: store.cursor(folder))
+        if cursor is None or not counts_again(mailbox, cursor) or mailbox.uids_after(cursor.last_uid - 1):
+            return
+        log.warning("the server counts again from UID %d: reading the mailbox anew, with suspicion", mailbox.uidnext)
+
+        def begin_anew(store: Store) -> None:
+            with store.transaction():
+                store.free_numbers(folder, mailbox.uidvalidity)
+                store.renumber_mailbox(folder, mailbox.uidvalidity, next_uid(mailbox), now)
+
+        self.books.do_now(begin_anew)
+
+    def _failed(self, trouble: Trouble, at_least: timedelta = timedelta()) -> None:
         def note(store: Store) -> None:
             with store.transaction():
-                self.standing.failed(store, trouble, self.clock())
+                self.standing.failed(store, trouble, self.clock(), at_least)
 
         self.books.do_now(note)
         self.books.weather.good("mailbox")
 
     # -- one fetch -------------------------------------------------------------------------------------------------
 
-    def catch_up(self, mailbox: Mailbox) -> None:
-        """Keeps everything above the cursor, in batches that each move the cursor."""
+    def catch_up(self, mailbox: Mailbox) -> bool:
+        """Keeps everything above the cursor, in batches that each move the cursor; True when there was something."""
         cursor, start = self._aligned(mailbox)
         uids = mailbox.uids_after(cursor.last_uid)
+        self._take(mailbox, uids, cursor, start)
+        self._well(cursor)
+        self.on_fetch()
+        return bool(uids)
+
+    def fetch(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """Keeps these mails too, wherever the cursor stands: a server may show one late, below what was read."""
+        cursor, start = self._aligned(mailbox)
+        self._take(mailbox, uids, cursor, start)
+
+    def _take(self, mailbox: Mailbox, uids: Sequence[int], cursor: Cursor, start: datetime) -> None:
         for envelopes in self._fetcher.batches(mailbox, uids):
             large = envelopes[-1].size > AT_ONCE
             if large and self._beside_handling:
                 self._until_handled()
-            self._move(mailbox, self._take(mailbox, envelopes, cursor, start))
+            self._move(mailbox, self._take_some(mailbox, envelopes, cursor, start))
             if large:
                 memory.trim()
-        self._well(cursor, uids[-1] if uids else cursor.last_uid)
-        self.on_fetch()
 
     def _until_handled(self) -> None:
         """Before a large mail: what came before it is handled first, for both at once need twice the memory. Not waited
@@ -158,7 +211,7 @@ class Receiver:
             if self._stop.wait(0.1):
                 return
 
-    def _take(self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime) -> list[int]:
+    def _take_some(self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime) -> list[int]:
         """One batch into the store; the UIDs of what is here now. A large mail is let go of before the next is read."""
         wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
         mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
@@ -170,14 +223,14 @@ class Receiver:
         folder, now = self.reading.folder, self.clock()
 
         def align(store: Store) -> tuple[Cursor, datetime] | None:
-            cursor, start = store.cursor(folder), store.fact(_start_fact(folder))
+            cursor, start = store.cursor(folder), store.fact(start_fact(folder))
             if cursor is None or start is None:
                 return None
             begin = instant(start)
             if begin > now and self.reading.start_from is None:
                 begin = now  # the clock was ahead then: by it every mail would be an old one
                 with store.transaction():
-                    store.set_fact(_start_fact(folder), stamp(begin))
+                    store.set_fact(start_fact(folder), stamp(begin))
             if cursor.uidvalidity != mailbox.uidvalidity:
                 log.warning("the server renumbered the mailbox (UIDVALIDITY): reading it anew, with suspicion")
                 with store.transaction():
@@ -200,7 +253,7 @@ class Receiver:
         def start(store: Store) -> Cursor:
             with store.transaction():
                 store.begin_mailbox(folder, mailbox.uidvalidity, last, now)
-                store.set_fact(_start_fact(folder), stamp(begin))
+                store.set_fact(start_fact(folder), stamp(begin))
             cursor = store.cursor(folder)
             assert cursor
             return cursor
@@ -210,7 +263,8 @@ class Receiver:
 
     def _left_alone(self, envelope: Envelope, cursor: Cursor, start: datetime) -> bool:
         """Mail received before our start: when the admin named a day, or when a renumbering shows all of it again."""
-        if envelope.received_at is None or envelope.received_at >= start:
+        second = start.replace(microsecond=0)  # INTERNALDATE knows no parts of one
+        if envelope.received_at is None or envelope.received_at >= second:
             return False
         return self.reading.start_from is not None or envelope.uid < cursor.renumbered_below
 
@@ -230,12 +284,13 @@ class Receiver:
         if self.books.do_now(keep):
             self.on_mail()
 
-    def _well(self, cursor: Cursor, last_uid: int) -> None:
-        """A fetch that succeeded, whether or not it found mail."""
+    def _well(self, cursor: Cursor) -> None:
+        """A fetch that succeeded, whether or not it found mail. The cursor stays at the last mail that was seen: what a
+        server names and never shows may be a slip of its."""
 
         def well(store: Store) -> None:
             with store.transaction():
-                store.store_mail(self.reading.folder, cursor, [], last_uid, self.clock())
+                store.store_mail(self.reading.folder, cursor, [], cursor.last_uid, self.clock())
                 self.standing.well(store, self.clock())
 
         self.books.do_now(well)
@@ -265,6 +320,7 @@ class Receiver:
                 raise
             problem = str(trouble)
             log.warning("%s", problem)
+        self._unmoved = bool(problem)
 
         def note(store: Store) -> None:
             if (store.fact(MOVE_PROBLEM) or "") != problem:
@@ -274,5 +330,6 @@ class Receiver:
         self.books.do_now(note)
 
 
-def _start_fact(folder: str) -> str:
+def start_fact(folder: str) -> str:
+    """The fact under which the instant is remembered from which on a folder's mail is ours to read."""
     return f"start:{folder}"

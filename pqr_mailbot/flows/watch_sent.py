@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, StoreProblem
 from pqr_mailbot.domain.backoff import LONGEST_DELAY, provider_delay
 from pqr_mailbot.flows.books import Books
-from pqr_mailbot.flows.fetching import Fetcher, next_uid
+from pqr_mailbot.flows.fetching import Fetcher, counts_again, next_uid
 from pqr_mailbot.flows.weather import weather_in
 
 SENT_PROBLEM = "sent_problem"  # the facts under which `status` finds what is wrong with the folder,
@@ -115,8 +115,12 @@ class SentWatch:
 
     def _catch_up(self) -> None:
         mailbox = self._opened()
+        self.fetch(mailbox, mailbox.uids_after(self._aligned(mailbox).last_uid))
+
+    def fetch(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """Keeps these mails of the folder that is open."""
         cursor = self._aligned(mailbox)
-        for envelopes in self._fetcher.batches(mailbox, mailbox.uids_after(cursor.last_uid)):
+        for envelopes in self._fetcher.batches(mailbox, uids):
             self._keep(mailbox.folder, cursor, self._fetcher.mails(mailbox, envelopes), envelopes[-1].uid)
 
     def _opened(self) -> Mailbox:
@@ -137,6 +141,7 @@ class SentWatch:
 
         def begin(store: Store) -> Cursor:
             with store.transaction():
+                store.free_numbers(mailbox.folder, mailbox.uidvalidity)
                 store.begin_mailbox(mailbox.folder, mailbox.uidvalidity, last, now)
             cursor = store.cursor(mailbox.folder)
             assert cursor
@@ -147,8 +152,8 @@ class SentWatch:
 
     def _known(self, store: Store, mailbox: Mailbox) -> Cursor | None:
         cursor = store.cursor(mailbox.folder)
-        if cursor and cursor.uidvalidity != mailbox.uidvalidity:
-            log.warning("the server renumbered the Sent folder (UIDVALIDITY): what is in it now is left alone")
+        if cursor and (cursor.uidvalidity != mailbox.uidvalidity or counts_again(mailbox, cursor)):
+            log.warning("the server renumbered the Sent folder: what is in it now is left alone")
             return None
         return cursor
 

@@ -41,6 +41,11 @@ class Weather:
     _said: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def words(self, but: str) -> str:
+        """What somebody is held up by, whoever that is `but` one; "" when all is well."""
+        with self._lock:
+            return next((words for who, words in self._held_up.items() if who != but), "")
+
     def bad(self, who: str, words: str) -> float:
         """Returns the seconds after which it should be tried again, more each time."""
         with self._lock:
