@@ -32,14 +32,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import hostile
+import large_mails
 from crashes import Calm
 from invariants import Tally
+from servers import OFFICE, SMTP_PASSWORD, SmtpServer
 from workdays import VARIANTS, Site, Variant
 
 ROOT = Path(__file__).parent.parent
 AGAIN = 1_000  # a try that kills twice: number of the step * AGAIN + steps until the second time
 KILLS_A_STORY = 20
 INSTANTS = 300
+MOMENTS = 31  # a try spoils one of so many moments of a session; a prime number meets many faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,27 @@ def _tested(files: Sequence[str], words: str, _: int) -> Tally:
     return tally
 
 
+Spoilt = Callable[[Path, int, int], hostile.Tally]  # a directory, one in how many, from which on
+
+
+def _spoilt(campaign: Spoilt, first: int) -> Tally:
+    """One in `MOMENTS` of all moments and faults of a session; all tries together do all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        seen = campaign(Path(folder), MOMENTS, first)
+    return Tally(seen.tried, seen.owed, seen.lost, seen.twice, broken=seen.wrong)
+
+
+def _large(_: int) -> Tally:
+    """Memory too: more than is allowed is a finding."""
+    site = _site()
+    site.dovecot.reset(OFFICE)
+    mails = [make(number, large_mails.SIZE) for number, make in enumerate(large_mails.KINDS.values())]
+    server = SmtpServer(site.authority, "starttls", (OFFICE, SMTP_PASSWORD), size_limit=large_mails.SMTP_LIMIT)
+    with tempfile.TemporaryDirectory() as folder, server:
+        counted, most = large_mails.run(Path(folder), site.dovecot, server, mails)
+    return Tally(*counted, broken=[f"{most:.0f} MB were in use"] if most > large_mails.ALLOWED else [])
+
+
 def _try(name: str, number: int) -> Tally:
     try:
         return next(row for row in CAMPAIGNS if row.name == name).run(number)
@@ -139,6 +164,10 @@ def _stories(asked: Asked) -> Sequence[int]:
     return [asked.chance.randrange(10**6) for _ in range(-(-(asked.most or INSTANTS) // KILLS_A_STORY))]
 
 
+def _moments(asked: Asked) -> Sequence[int]:
+    return asked.chance.sample(range(MOMENTS), min(asked.most or MOMENTS, MOMENTS))
+
+
 def _once(_: Asked) -> Sequence[int]:
     return [0]
 
@@ -161,6 +190,26 @@ CAMPAIGNS: list[Campaign] = [
     Campaign(
         "servers", "servers that go away, refuse, or hang up after the final dot (tests)", _once,
         partial(_tested, ["tests/test_daemon.py", "tests/test_deliver.py"], "provider or refused or lost or trouble"),
+    ),
+    Campaign(
+        "imap", "an IMAP session spoilt at one of its moments", _moments,
+        partial(_spoilt, lambda place, step, first: hostile.imap_campaign(_site().dovecot, place, step, first)),
+    ),
+    Campaign(
+        "sent", "a look into Sent spoilt at one of its moments", _moments,
+        partial(_spoilt, lambda place, step, first: hostile.sent_campaign(_site().dovecot, place, step, first)),
+    ),
+    Campaign(
+        "smtp", "an SMTP session spoilt at one of its moments", _moments, partial(_spoilt, hostile.smtp_campaign)
+    ),
+    Campaign("large", "mails of 35 MB of every kind in a row", _once, _large),
+    Campaign(
+        "resources", "disk full, read-only, store locked or damaged, no file handles, wrong clock (tests)", _once,
+        partial(_tested, ["tests/test_resources.py", "tests/test_damage.py", "tests/test_clock_jumps.py"], ""),
+    ),
+    Campaign(
+        "upgrades", "an upgrade from each older store killed at any statement, or without room (tests)", _once,
+        partial(_tested, ["tests/test_upgrades.py"], ""),
     ),
 ]  # fmt: skip
 

@@ -24,11 +24,11 @@ import click
 
 from pqr_mailbot import __version__, config, plain, wiring
 from pqr_mailbot import learn as learning
-from pqr_mailbot.adapters import mime_header, mime_parser, sqlite_files
+from pqr_mailbot.adapters import memory, mime_header, mime_parser, sqlite_files
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.holidays import business_calendar
 from pqr_mailbot.adapters.letters import TemplateProblem
-from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_daemon
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, only_daemon, problem_of, words_of
 from pqr_mailbot.adapters.sqlite_verify import damages
 from pqr_mailbot.adapters.sqlite_views import INBOUND_STATES, LARGEST_ID, OUTBOX_STATES, Filter, Views
 from pqr_mailbot.adapters.systemd import log_to_stderr
@@ -203,7 +203,9 @@ def check(office: Office, offline: bool, as_json: bool) -> None:
 def run(office: Office, once: bool) -> None:
     """The daemon."""
     settings = office.settings()
+    memory.give_back()
     daemon = Daemon(settings, wiring.Secrets.read(settings, os.environ))
+    memory.trim()  # of reading the learned weights
     try:
         if not once:
             asyncio.run(daemon.run())
@@ -256,8 +258,9 @@ def verify(office: Office, as_json: bool) -> None:
 def restore(office: Office, file: Path, force: bool) -> None:
     """Put a backup in the place of the store. Nothing is sent afterwards until `reconcile`."""
     path = office.settings().store.path
-    with only_daemon(path):
+    with only_daemon(path) as lock:
         kept = sqlite_files.restore(file, path, utc_now(), force)
+        lock.write("")  # what was wrong was wrong with the other store
     click.echo(plain.restored(path, kept))
 
 
@@ -376,7 +379,7 @@ def _writing(office: Office) -> Iterator[Store]:
         with store.transaction():
             yield store
     except sqlite3.Error as error:
-        raise StoreProblem(f"{settings.store.path}: {error}") from error
+        raise problem_of(settings.store.path, error) from error
     finally:
         store.close()
 
@@ -643,7 +646,7 @@ def _said(error: Exception) -> tuple[list[str], int | None]:
         case StoreProblem() | TemplateProblem() | Trouble():
             return [str(error)], 1
         case sqlite3.Error():
-            return [f"store: {error}"], 1
+            return [f"store: {words_of(error)}"], 1
         case OSError(errno=errno.EPIPE | errno.ENOSPC | errno.EIO, filename=None):
             _silence_output()
             return [] if error.errno == errno.EPIPE else [f"the output could not be written: {error.strerror}"], 1

@@ -38,11 +38,12 @@ from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.token_source import TokenSource
 from pqr_mailbot.flows.watch_health import HealthWatch, tell_of_the_end
 from pqr_mailbot.flows.watch_sent import SentWatch, forget
+from pqr_mailbot.flows.weather import weather_in
 
 LOOK_SECONDS = 1.0  # a command beside the daemon is acted on within two seconds (contract)
 WATCH_SECONDS = 2.0  # between two looks at the desk's health
 PATIENCE = timedelta(minutes=15)  # for which the clock waits for the first look into the mailbox
-STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
+NOTE_TRIES = 12  # of a single round to note what became of its letters, about a minute in all
 DRAIN_SECONDS = 10.0  # how long letters under way may take at the end
 
 Clock = Callable[[], datetime]
@@ -68,14 +69,15 @@ class Daemon:
             try:
                 self._wire(settings, secrets)
             except (StoreProblem, sqlite3.Error) as error:
-                asyncio.run(tell_of_the_end(self._lock, self._command, str(error)))
+                asyncio.run(tell_of_the_end(self._lock, self._command, error))
                 raise
             undo.pop_all()
 
     def _wire(self, settings: Settings, secrets: wiring.Secrets) -> None:
         clock, desk = self._clock, wiring.desk_of(settings)
         lexicon, letters = wiring.lexicon_of(settings), wiring.proven_letters_of(settings)
-        self.books = Books(lambda: Store.open(settings.store.path, clock()))
+        self.books = Books(lambda: Store.open(settings.store.path, clock()), self._lock.write)
+        self._lock.write("")
         self._resources.callback(self.books.close)
         self.books.do_now(self._recover)
         suspects = self.books.do_now(lambda store: store.last_inbound_id())
@@ -98,7 +100,8 @@ class Daemon:
         self._smtp = wiring.smtp_standing(settings, secrets)
         self._width = settings.smtp.max_connections
         self.health = HealthWatch(self.books, self._handler, self._command, settings.expected(), clock, self._lock)
-        self._broken, self._caught_up, self._opened_at = False, False, clock()
+        self._broken: Exception | None = None  # what a thread ended of
+        self._caught_up, self._opened_at = False, clock()
         self._stopping, self._mail, self._letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def _token_source(self, settings: Settings, secrets: wiring.Secrets) -> TokenSource | None:
@@ -196,11 +199,11 @@ class Daemon:
 
     async def _deliver_all(self, mailer: Mailer) -> bool:
         try:
-            return await self._delivery(mailer).round()
+            return await self._delivery(mailer, NOTE_TRIES).round()
         finally:
             await mailer.close()
 
-    def _delivery(self, mailer: Mailer) -> Delivery:
+    def _delivery(self, mailer: Mailer, tries: int | None = None) -> Delivery:
         def refused(store: Store, letter: DueLetter, outcome: Outcome, now: datetime) -> None:
             Refusals(self._handler(store)).note(letter, outcome, now)
 
@@ -208,8 +211,9 @@ class Daemon:
             return ClockRound(self._handler(store)).decided_again(letters, now)
 
         return Delivery(
-            self.books, mailer, self._smtp, self._width, self._clock, refused, decided_again, self._stopping.is_set
-        )
+            self.books, mailer, self._smtp, self._width, self._clock, refused, decided_again, self._stopping.is_set,
+            tries,
+        )  # fmt: skip
 
     # -- the daemon ------------------------------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        thread = threading.Thread(target=self._receive, args=(loop,), name="mailbox", daemon=True)
+        thread = self._thread("mailbox", self.receiver.run, loop)
         beside, scheduler = self._threads_beside(loop), self._scheduler()
         tasks = [
             asyncio.create_task(work)
@@ -250,13 +254,11 @@ class Daemon:
             for one in (thread, *beside):
                 await asyncio.to_thread(one.join, DRAIN_SECONDS)
             stop.cancel()
-        for task in tasks:
-            if not task.cancelled() and (error := task.exception()):
-                if isinstance(error, StoreProblem | sqlite3.Error):
-                    await tell_of_the_end(self._lock, self._command, str(error))
-                raise error
-        if self._broken:
-            raise RuntimeError("the mailbox could no longer be read")
+        errors = [error for task in tasks if not task.cancelled() and (error := task.exception())]
+        for error in (*errors, *filter(None, [self._broken])):
+            if isinstance(error, StoreProblem | sqlite3.Error):
+                await tell_of_the_end(self._lock, self._command, error)
+            raise error
 
     def _threads_beside(self, loop: asyncio.AbstractEventLoop) -> list[threading.Thread]:
         """What the mailbox's thread wakes: handling, and a thread that looks at the Sent folder if it is watched; and
@@ -264,27 +266,33 @@ class Daemon:
         self.receiver.on_mail = lambda: _wake(loop, self._mail)
         self.receiver.on_fetch = self._fetched
         self.looks.reconciliation.tell(self.receiver.on_mail)
-        looks = threading.Thread(target=self.looks.run, args=(lambda: self._caught_up,), name="looks", daemon=True)
+        looks = self._thread("looks", partial(self.looks.run, lambda: self._caught_up), loop)
         if self.sent is None:
             return [looks]
         self.sent.on_mail = self.receiver.on_mail
-        return [looks, threading.Thread(target=self.sent.run, name="sent", daemon=True)]
+        return [looks, self._thread("sent", self.sent.run, loop)]
 
     def _fetched(self) -> None:
         self._caught_up = True
         if self.sent:
             self.sent.tell()
 
-    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The mailbox's thread. A bug in it must not leave a desk that is open and deaf."""
-        try:
-            self.receiver.run()
-        except Exception:
-            if not self._stopping.is_set():
-                log.exception("the mailbox's thread broke")
-                self._broken = True
-        with suppress(RuntimeError):  # the loop is gone already
-            loop.call_soon_threadsafe(self._stopping.set)
+    def _thread(self, name: str, work: Callable[[], None], loop: asyncio.AbstractEventLoop) -> threading.Thread:
+        """A thread that ends the desk when it ends: a bug in it must not leave a desk that is open and deaf."""
+
+        def run() -> None:
+            try:
+                work()
+            except StoreProblem as problem:
+                self._broken = self._broken or problem
+            except Exception:
+                if not self._stopping.is_set():
+                    log.exception("the %s thread broke", name)
+                    self._broken = RuntimeError("the mailbox could no longer be read")
+            with suppress(RuntimeError):  # the loop is gone already
+                loop.call_soon_threadsafe(self._stopping.set)
+
+        return threading.Thread(target=run, name=name, daemon=True)
 
     def _scheduler(self) -> AsyncIOScheduler:
         scheduler = AsyncIOScheduler(
@@ -311,7 +319,7 @@ class Daemon:
             if not self._stopping.is_set() and self._may_strike() and await self.books.do(self._clock_round):
                 self._letters.set()
 
-        await self._whenever(self._mail, work)
+        await self._whenever("mail", self._mail, work)
 
     def _may_strike(self) -> bool:
         """After a downtime the mail that waited comes first: what a customer sent in time must not be called missing.
@@ -326,50 +334,58 @@ class Daemon:
                 await self._delivery(mailer).round()
 
         try:
-            await self._whenever(self._letters, work)
+            await self._whenever("letters", self._letters, work)
         finally:
             await mailer.close()
 
-    async def _whenever(self, woken: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    async def _whenever(self, who: str, woken: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
         """Does the work each time it is woken, until the end. A store that cannot be written is tried again."""
         while not self._stopping.is_set():
             await woken.wait()
             woken.clear()
             try:
                 await work()
-            except sqlite3.OperationalError as error:
-                log.error("store: %s; trying again", error)
-                await asyncio.sleep(STORE_PAUSE)
+                self.books.weather.good(who)
+            except (sqlite3.OperationalError, OSError) as error:
+                if not (words := weather_in(error)):
+                    raise
+                woken.set()
+                await self._stops_within(self.books.weather.bad(who, words))
 
     async def _watch_health(self) -> None:
         """Alarms and the heartbeat, beside everything else: nothing that goes wrong here may close the desk."""
         self.health.on_letters = self._letters.set
         while not await self._stops_within(WATCH_SECONDS):
-            try:
-                if await self.books.do(self._beat):
-                    self._letters.set()
-                await self.health.look()
-            except sqlite3.OperationalError as error:
-                log.error("store: %s; trying again", error)
-            except Exception:
-                log.exception("watching the desk's health broke")
+            for who, work in (("heartbeat", self._beat), ("alarms", self.health.look)):
+                try:
+                    await work()
+                    self.books.weather.good(who)
+                except StoreProblem:
+                    raise
+                except Exception as error:
+                    if words := weather_in(error):
+                        self.books.weather.bad(who, words)
+                    else:
+                        log.exception("watching the desk's health broke")
 
     async def _stops_within(self, seconds: float | None) -> bool:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         return self._stopping.is_set()
 
-    def _beat(self, store: Store) -> bool:
-        return Heartbeat(self._handler(store)).beat(self._clock())
+    async def _beat(self) -> None:
+        if await self.books.do(lambda store: Heartbeat(self._handler(store)).beat(self._clock())):
+            self._letters.set()
 
     async def _signs_of_life(self, thread: threading.Thread) -> None:
         """The watchdog proves that the loop, the books and the mailbox's thread live; providers are no part of it."""
         every = systemd.watchdog_seconds()
         while not self._stopping.is_set():
             if every:
-                await self.books.do(lambda store: store.version())
-                if thread.is_alive():
-                    systemd.notify("WATCHDOG=1")
+                with suppress(sqlite3.OperationalError):
+                    await self.books.do(lambda store: store.version())
+                    if thread.is_alive():
+                        systemd.notify("WATCHDOG=1")
             await self._stops_within(every)
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:

@@ -652,7 +652,7 @@ def test_a_store_that_may_not_be_read(own_office: Path) -> None:
     (own_office / "desk.db").chmod(0)
     done = as_nobody("tickets", office=own_office)
     assert done.returncode == 1
-    assert done.stderr.decode() == f"{own_office}/desk.db: unable to open database file\n"
+    assert done.stderr.decode() == f"{own_office}/desk.db: a file of the store cannot be opened or made\n"
     (own_office / "config.toml").chmod(0)
     done = as_nobody("tickets", office=own_office)
     assert (done.returncode, done.stderr.decode()) == (
@@ -703,7 +703,7 @@ def test_a_writer_that_does_not_let_go(say: Command, own_office: Path, monkeypat
     with bench.store.transaction():
         done = say("retry", "--all", office=own_office)
     bench.close()
-    assert (done.code, done.err) == (1, f"{own_office}/desk.db: database is locked\n")
+    assert (done.code, done.err) == (1, f"{own_office}/desk.db: locked by another program\n")
 
 
 # -- changing things -----------------------------------------------------------------------------------------------

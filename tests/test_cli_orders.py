@@ -128,7 +128,7 @@ def test_a_writer_that_does_not_let_go(say: Command, office: Path, monkeypatch: 
     with bench.store.transaction():
         done = say("order", ONE, "#resolver", office=office)
     bench.close()
-    assert (done.code, done.err) == (1, f"{office}/desk.db: database is locked\n")
+    assert (done.code, done.err) == (1, f"{office}/desk.db: locked by another program\n")
 
 
 def test_a_case_that_is_over_is_not_late(say: Command, office: Path, monkeypatch: pytest.MonkeyPatch) -> None:

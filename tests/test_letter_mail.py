@@ -13,7 +13,8 @@ from test_letters import ACK, ENVELOPE, LETTERS, NOTE, SAMPLE_FACTS, composed, h
 from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.letters import Enclosure, Rendered, without_enclosures
 
-PDF = Enclosure("factura 4711.pdf", "application/pdf", b"%PDF-1.7\r\n" + bytes(range(256)) * 40)
+PDF_BYTES = b"%PDF-1.7\r\n" + bytes(range(256)) * 40
+PDF = Enclosure("factura 4711.pdf", "application/pdf", lambda: [PDF_BYTES])
 ENVELOPE_TOKEN, OTHER_TOKEN = "abcdefghijklm.abcdefghijklmnop", "bbbbbbbbbbbbb.bbbbbbbbbbbbbbbb"
 TOKENS = {"token": ENVELOPE_TOKEN, "message_id": f"<pqr.{ENVELOPE_TOKEN}@lohas.test>"}
 
@@ -32,8 +33,8 @@ def test_files_stand_beside_the_two_bodies() -> None:
     said = [body.get_content().replace("\r\n", "\n") for body in bodies if isinstance(body, EmailMessage)]
     assert said == [rendered.text, rendered.html]
     assert [(file.get_filename(), file.get_content()) for file in files(raw)] == [
-        ("factura 4711.pdf", PDF.content),
-        ("otra.pdf", PDF.content),
+        ("factura 4711.pdf", PDF_BYTES),
+        ("otra.pdf", PDF_BYTES),
     ]
     assert not any(part.defects for part in message.walk())
     assert sorted(message) == sorted(reread(composed()))
@@ -79,7 +80,7 @@ def test_what_could_run_is_only_a_file(said: str, sent: str | None) -> None:
     ("content", "charset"), [("año".encode(), "utf-8"), ("año".encode("cp1252"), None), (b"", "utf-8")]
 )
 def test_a_text_is_said_to_be_utf_8_only_when_it_is(content: bytes, charset: str | None) -> None:
-    (file,) = files(headed(attachments=(Enclosure("a.txt", "text/plain", content),)))
+    (file,) = files(headed(attachments=(Enclosure("a.txt", "text/plain", lambda: [content]),)))
     assert file.get_content_charset() == charset
     assert file.get_payload(decode=True) == content
 
@@ -120,11 +121,11 @@ def test_names_of_files_are_only_names(said: str, sent: str) -> None:
 @given(st.text(st.characters(), max_size=150), st.text(max_size=60), st.binary(max_size=300))
 @example("\r\n\r\n--=_mix.abc.def--", "text/plain", b"\r\n--=_mix.abc.def--\r\n.\r\n")
 def test_no_file_breaks_out_of_its_part(name: str, kind: str, content: bytes) -> None:
-    raw = headed(attachments=(Enclosure(name, kind, content), PDF))
+    raw = headed(attachments=(Enclosure(name, kind, lambda: [content]), PDF))
     assert raw.isascii() and b"\0" not in raw
     assert all(len(line) <= 78 and b"\r" not in line and b"\n" not in line for line in raw.split(b"\r\n"))
     first, second = files(raw)
-    assert (first.get_payload(decode=True), second.get_content()) == (content, PDF.content)
+    assert (first.get_payload(decode=True), second.get_content()) == (content, PDF_BYTES)
     assert first.get_filename() and sorted(reread(raw)) == sorted(reread(headed()))
 
 

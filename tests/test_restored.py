@@ -150,6 +150,22 @@ def test_a_case_goes_on_under_its_number_and_nobody_is_written_to_twice(day: Dis
     assert damages(day.path) == []
 
 
+def test_large_mails_and_letters_of_the_lost_time_are_kept_whole(day: Disaster) -> None:
+    more = b"".join(b"%r\r\n" % (number * 7**40) for number in range(2**15))  # over 1 MB
+    day.receive(from_diego(1) + more)
+    day.provider_saves()
+    day.saved = [(raw + more, at) for raw, at in day.saved]
+    bench = day.strike()
+    assert (day.settle().letters_held, len(day.saved)) == (0, 2)
+    kept = [
+        bench.store.letter_raw(row["id"]) for row in bench.rows("SELECT id FROM outbox WHERE length(raw) > 1 << 20")
+    ]
+    assert sorted(kept) == sorted(raw for raw, _ in day.saved)
+    mail = bench.rows("SELECT id FROM inbound WHERE folder = 'inbox' ORDER BY id DESC LIMIT 1")[0]["id"]
+    assert bench.store.raw_mail(mail) == from_diego(1) + more
+    assert damages(day.path) == []
+
+
 def test_an_answer_to_a_letter_that_was_found_belongs_to_its_case(day: Disaster) -> None:
     day.receive(from_diego(1))
     ack = day.bench.letters("acknowledgement")[1].raw

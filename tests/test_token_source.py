@@ -363,7 +363,7 @@ def test_a_store_that_cannot_be_written_loses_no_refresh_token(
     other = sqlite3.connect(rotating.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     first = source.token()
-    assert rotating.stored() == "" and "database is locked" in caplog.text
+    assert rotating.stored() == "" and "locked by another program" in caplog.text
     rotating.later(hours=1)
     assert source.token() != first
     other.execute("ROLLBACK")

@@ -100,7 +100,12 @@ class Mailbox:
 
         Raises Trouble.
         """
-        mailbox = cls(endpoint, _connected(endpoint), idle)
+        client = _connected(endpoint)
+        try:
+            mailbox = cls(endpoint, client, idle)
+        except OSError as error:  # no file handles
+            client.shutdown()
+            raise connect_trouble(endpoint, error) from error
         try:
             with mailbox._weather():
                 mailbox._start_tls()

@@ -1,14 +1,15 @@
 """A rendered letter and its envelope -> the finished bytes of a mail; no word of a stranger becomes a header line.
 
-The standard library writes the header and the two bodies; enclosures are put around that by hand, in pieces that are
-joined once, for it would go through 25 MB of base64 line by line.
+The standard library writes the header and the two bodies; enclosures are put behind that by hand and piece by piece,
+for it would go through 25 MB of base64 line by line, and hold it several times over.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import encodebytes
-from collections.abc import Iterable, Sequence
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes
@@ -50,7 +51,7 @@ class Enclosure:
 
     filename: str
     content_type: str
-    content: bytes
+    pieces: Callable[[], Iterable[bytes]]  # of the content
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Envelope:
     automatic: Automatic | None
     token: str
     reply_to: str | None = None
-    attachments: tuple[Enclosure, ...] = ()
+    attachments: Collection[Enclosure] = ()
     thread_topic: str = ""
     thread_index: str = ""
 
@@ -83,6 +84,12 @@ def compose(envelope: Envelope, rendered: Rendered) -> bytes:
 
     Raises ValueError, in one line, for an address or Message-ID that no header can carry.
     """
+    begin, more = in_pieces(envelope, rendered)
+    return b"".join([begin, *more()])
+
+
+def in_pieces(envelope: Envelope, rendered: Rendered) -> tuple[bytes, Callable[[], Iterable[bytes]]]:
+    """The same as its beginning, with all the words, and what follows: the same pieces each time it is called."""
     people = (envelope.from_address, envelope.recipient.address, envelope.reply_to or "")
     message = EmailMessage(policy=_LetterPolicy(utf8=not "".join(people).isascii()))
     for name, value in _headers(envelope):
@@ -90,7 +97,7 @@ def compose(envelope: Envelope, rendered: Rendered) -> bytes:
     _set_words(message, rendered, envelope.token)
     message["Content-Language"] = "es"
     raw = message.as_bytes()
-    return _with_enclosures(raw, envelope.attachments, envelope.token) if envelope.attachments else raw
+    return _with_enclosures(raw, envelope.attachments, envelope.token) if envelope.attachments else (raw, tuple)
 
 
 def _set_words(message: EmailMessage, rendered: Rendered, token: str) -> None:
@@ -204,8 +211,13 @@ _NO_NAME = "adjunto"
 _PIECE = 60  # characters of a name in one line (RFC 2231 section 3)
 
 
-def _with_enclosures(raw: bytes, enclosures: Sequence[Enclosure], token: str) -> bytes:
-    """The finished letter with files beside its two bodies."""
+_LINES = 57 * 2**14  # bytes of a file encoded at once: whole lines (RFC 2045: 76 characters)
+
+
+def _with_enclosures(
+    raw: bytes, enclosures: Iterable[Enclosure], token: str
+) -> tuple[bytes, Callable[[], Iterable[bytes]]]:
+    """The finished letter with files beside its two bodies: what stands above them, and they."""
     head, _, body = raw.partition(b"\r\n\r\n")
     head += b"\r\n"
     bodies = _CONTENT_TYPE.search(head)
@@ -213,11 +225,27 @@ def _with_enclosures(raw: bytes, enclosures: Sequence[Enclosure], token: str) ->
     boundary = _boundary("mix", token).encode()
     line = b"\r\n--" + boundary
     mixed = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"\r\n'
-    pieces = [_CONTENT_TYPE.sub(b"", head), mixed, line, b"\r\n", bodies[0], b"\r\n", body.removesuffix(b"\r\n")]
-    for enclosure in enclosures:
-        pieces += [line, b"\r\n", _enclosure_head(enclosure).encode("ascii"), b"\r\n"]
-        pieces.append(encodebytes(enclosure.content).rstrip(b"\n").replace(b"\n", b"\r\n"))
-    return b"".join([*pieces, line, b"--\r\n"])
+    begin = [_CONTENT_TYPE.sub(b"", head), mixed, line, b"\r\n", bodies[0], b"\r\n", body.removesuffix(b"\r\n")]
+
+    def files() -> Iterator[bytes]:
+        for enclosure in enclosures:
+            yield line + b"\r\n" + _enclosure_head(enclosure).encode("ascii")
+            for piece in _in_lines(enclosure.pieces()):  # the first of these line breaks ends the head
+                yield b"\r\n" + encodebytes(piece).rstrip(b"\n").replace(b"\n", b"\r\n")
+        yield line + b"--\r\n"
+
+    return b"".join(begin), files
+
+
+def _in_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, at least one piece, cut so that each but the last is whole lines of base64."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        while len(rest) > _LINES:
+            yield rest[:_LINES]
+            rest = rest[_LINES:]
+    yield rest
 
 
 def _enclosure_head(enclosure: Enclosure) -> str:
@@ -225,7 +253,7 @@ def _enclosure_head(enclosure: Enclosure) -> str:
     kind = kind if _HARMLESS.fullmatch(kind) else _UNTYPED
     # Twice: as the standard wants it, and in the encoded words that older programs of Outlook's kind look for.
     words = name if _is_short(name) else Header(name, "utf-8", maxlinelen=66).encode(linesep="\r\n")
-    charset = '; charset="utf-8"' if kind.startswith("text/") and _is_utf8(enclosure.content) else ""
+    charset = '; charset="utf-8"' if kind.startswith("text/") and _is_utf8(enclosure.pieces()) else ""
     return (
         f'Content-Type: {kind}{charset};\r\n name="{words}"\r\n'
         f"Content-Disposition: attachment{_filename_parameter(name)}\r\n"
@@ -263,9 +291,12 @@ def _filename_parameter(name: str) -> str:
     return "".join(f";\r\n filename*{number}*={piece}" for number, piece in enumerate(pieces))
 
 
-def _is_utf8(content: bytes) -> bool:
+def _is_utf8(pieces: Iterable[bytes]) -> bool:
+    decoder = getincrementaldecoder("utf-8")()
     try:
-        content.decode("utf-8")
+        for piece in pieces:
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -91,6 +91,10 @@ class Letters:
     def compose(self, envelope: Envelope, rendered: Rendered) -> bytes:
         """The whole mail as it goes over the wire. Raises ValueError for an address or id that no header can carry."""
         return letter_mail.compose(envelope, rendered)
+
+    def in_pieces(self, envelope: Envelope, rendered: Rendered) -> tuple[bytes, Callable[[], Iterable[bytes]]]:
+        """The same as its beginning and the pieces that follow, for files that are large."""
+        return letter_mail.in_pieces(envelope, rendered)
 
 
 # -- rendering -----------------------------------------------------------------------------------------------------

@@ -120,17 +120,21 @@ _TYPES = {extension: kind for kind, extension in _EXTENSIONS.items()}
 
 @dataclass(frozen=True, slots=True)
 class OpenedAttachment:
-    """An attachment with its content. Part of the HTML, such as a picture in a signature, when `shown`."""
+    """An attachment with its content, in `pieces`. Part of the HTML, such as a picture in a signature, when `shown`."""
 
     attachment: Attachment
-    content: bytes
+    pieces: Callable[[], Iterable[bytes]]
     inline: bool  # Content-Disposition says so
     shown: bool  # the HTML of the mail has it as a picture, by its Content-ID
 
     @property
+    def content(self) -> bytes:
+        return b"".join(self.pieces())
+
+    @property
     def adorns(self) -> bool:
         """A small picture of the text: a logo, or what counts readers."""
-        return self.shown and len(self.content) <= ADORNMENT
+        return self.shown and self.attachment.size <= ADORNMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ class _File:
     """An attachment that can be opened."""
 
     attachment: Attachment
-    content: Callable[[], bytes]
+    pieces: Callable[[], Iterable[bytes]]
     inline: bool
     content_id: str
 
@@ -165,11 +169,11 @@ class _Body:
             self.defects.append(what)
 
     def add(
-        self, attachment: Attachment, content: Callable[[], bytes], inline: bool = False, content_id: str = ""
+        self, attachment: Attachment, pieces: Callable[[], Iterable[bytes]], inline: bool = False, content_id: str = ""
     ) -> None:
         self.attachments.append(attachment)
         if self.keeps_files:
-            self.files.append(_File(attachment, content, inline, content_id))
+            self.files.append(_File(attachment, pieces, inline, content_id))
 
     def note_pictures(self, html: str) -> None:
         if self.keeps_files:
@@ -236,7 +240,7 @@ def parse(raw: bytes, complete: bool = True) -> Mail:
 
 
 def open_attachments(raw: bytes) -> Iterator[OpenedAttachment]:
-    """What `Mail.attachments` of the same bytes names, in that order, each with its content, one decoded at a time.
+    """What `Mail.attachments` of the same bytes names, in that order, each with its content, decoded when asked for.
 
     Files out of a winmail.dat, a signed envelope or uuencoded text are among them, as they are there. Never raises.
     """
@@ -246,7 +250,7 @@ def open_attachments(raw: bytes) -> Iterator[OpenedAttachment]:
         list(_texts(root, body, 0))
     for file in body.files:
         shown = file.content_id in body.shown
-        yield OpenedAttachment(file.attachment, file.content(), file.inline, shown)
+        yield OpenedAttachment(file.attachment, file.pieces, file.inline, shown)
 
 
 def _opened(raw: bytes) -> tuple[_Part, list[tuple[str, bytes]]]:
@@ -650,7 +654,7 @@ def _attach(part: _Part, body: _Body, depth: int) -> Iterator[_Text]:
     named = safe_file_name(part.head.name)
     attachment = Attachment(named or _name_for(part.kind, len(body.attachments) + 1), part.kind, size)
     inline = part.head.disposition == "inline"
-    body.add(attachment, lambda: b"".join(_content(part)), inline, part.head.content_id)
+    body.add(attachment, partial(_content, part), inline, part.head.content_id)
     body.digests.append(digest.digest())
     if part.kind == "text/calendar":
         _note_method(part, body)
@@ -682,7 +686,7 @@ def _uuencoded_file(block: re.Match[str], body: _Body) -> str:
     if not size or len(body.attachments) >= MAX_PARTS:
         return block[0]
     name = safe_file_name(block[1]) or _name_for("application/octet-stream", len(body.attachments) + 1)
-    body.add(Attachment(name, _type_for(name), size), lambda: _from_uuencode(encoded))
+    body.add(Attachment(name, _type_for(name), size), lambda: [_from_uuencode(encoded)])
     return ""
 
 
@@ -813,7 +817,7 @@ def _open_winmail(data: bytes, body: _Body) -> None:
     for file in found.files[:_MAX_INSIDE]:
         safe = safe_file_name(file.name) or _name_for("application/octet-stream", len(body.attachments) + 1)
         attachment = Attachment(safe, _type_for(safe), len(file.content))
-        body.add(attachment, partial(bytes, file.content), False, file.content_id)
+        body.add(attachment, partial(iter, (file.content,)), False, file.content_id)
 
 
 def _signed_texts(data: bytes, body: _Body, depth: int) -> Iterator[_Text]:

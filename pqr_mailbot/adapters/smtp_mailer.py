@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -45,7 +45,7 @@ _ADDRESS = re.compile(
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?(?:\.[^\W_](?:[\w-]{0,61}[^\W_])?)*|\[(?:[0-9.]{7,15}|IPv6:[0-9A-Fa-f:.]{2,45})\])"
 )
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_LEADING_DOT = re.compile(rb"(?m)^\.")
+_LEADING_DOT = re.compile(rb"(?<=\n)\.")
 
 # Said of one letter, meant for the account: limits on what we send, and a server that does not know us or our sender
 # (many say so only at RCPT, some after the letter). A recipient's own limits (x.2.x: its mailbox; "receiving mail at a
@@ -337,10 +337,9 @@ class _Link(aiosmtplib.SMTP):
     async def transact(self, sender: str, recipient: str, raw: bytes, patience: float) -> str:
         """One letter to one recipient; the server's words of acceptance. Raises _Unsendable and what the library does,
         with `stage` telling where. `patience`: seconds a reply may take."""
-        wire = _LINE_END.sub(b"\r\n", raw)
-        wire += b"" if wire.endswith(b"\r\n") else b"\r\n"
+        size = _wire_size(raw)
         self.stage = "MAIL FROM"
-        sender, recipient, options = self._envelope(sender, recipient, wire)
+        sender, recipient, options = self._envelope(sender, recipient, size, raw.isascii())
         encoding = "utf-8" if "smtputf8" in options else "ascii"
         await self.mail(sender, options=options, encoding=encoding, timeout=patience)
         self.stage = "RCPT TO"
@@ -349,20 +348,20 @@ class _Link(aiosmtplib.SMTP):
         reply = await self.execute_command(b"DATA", timeout=patience)
         if reply.code != 354:
             raise aiosmtplib.SMTPDataError(reply.code, reply.message)
-        code, message = await self._upload(_LEADING_DOT.sub(b"..", wire), 10 * patience + len(wire) / _SLOWEST)
+        code, message = await self._upload(_on_the_wire(raw), 10 * patience + size / _SLOWEST)
         if not 200 <= code < 300:
             raise aiosmtplib.SMTPDataError(code, message)
         return one_line(f"{code} {message}")
 
-    def _envelope(self, sender: str, recipient: str, wire: bytes) -> tuple[str, str, list[str]]:
+    def _envelope(self, sender: str, recipient: str, size: int, ascii_only: bool) -> tuple[str, str, list[str]]:
         """The addresses as this server can take them, and the parameters of MAIL FROM."""
         options = []
         if self.supports_extension("size"):
             limit = self.esmtp_extensions["size"].strip()
-            if limit.isdecimal() and 0 < int(limit) < len(wire):
-                raise _Unsendable("size", f"the letter has {len(wire)} bytes, the server takes {int(limit)} at most")
-            options.append(f"size={len(wire)}")
-        if not wire.isascii() and self.supports_extension("8bitmime"):
+            if limit.isdecimal() and 0 < int(limit) < size:
+                raise _Unsendable("size", f"the letter has {size} bytes, the server takes {int(limit)} at most")
+            options.append(f"size={size}")
+        if not ascii_only and self.supports_extension("8bitmime"):
             options.append("body=8bitmime")
         if self.supports_extension("smtputf8"):
             if not (sender + recipient).isascii():
@@ -370,7 +369,7 @@ class _Link(aiosmtplib.SMTP):
             return sender, recipient, options
         return _in_ascii(sender), _in_ascii(recipient), options
 
-    async def _upload(self, body: bytes, patience: float) -> aiosmtplib.SMTPResponse:
+    async def _upload(self, body: Iterable[bytes], patience: float) -> aiosmtplib.SMTPResponse:
         """The letter, then the final dot, and the answer to it. A server may answer before it has heard all."""
         protocol, transport = self.protocol, cast("asyncio.WriteTransport | None", self.transport)
         if protocol is None or transport is None:
@@ -378,9 +377,10 @@ class _Link(aiosmtplib.SMTP):
         answer = asyncio.create_task(protocol.read_response(patience))
         try:
             await asyncio.sleep(0)  # it listens before we speak
-            for start in range(0, len(body), _PIECE):
-                if not answer.done():
-                    transport.write(body[start : start + _PIECE])
+            for piece in body:
+                if answer.done():
+                    break
+                transport.write(piece)
                 while transport.get_write_buffer_size() > _PIECE and not answer.done():
                     await asyncio.wait({answer}, timeout=0.02)
             if not answer.done():
@@ -408,6 +408,26 @@ async def _leave(link: _Link) -> None:
     with suppress(aiosmtplib.SMTPException, OSError):
         await link.quit(timeout=_FAREWELL_SECONDS)
     link.close()
+
+
+def _wire_size(raw: bytes) -> int:
+    """Bytes of the letter with every line ended by CRLF, the dots that SMTP adds not counted (RFC 1870)."""
+    ends = raw.count(b"\r\n")
+    size = len(raw) + raw.count(b"\n") + raw.count(b"\r") - 2 * ends
+    return size if raw.endswith((b"\n", b"\r")) else size + 2
+
+
+def _on_the_wire(raw: bytes) -> Iterator[bytes]:
+    """The letter as it is sent: every line ended by CRLF, a dot at its beginning doubled (RFC 5321 section 4.5.2)."""
+    start, before = 0, b"\n"  # what the last piece ended with
+    while start < len(raw):
+        end = min(start + _PIECE, len(raw))
+        end += raw[end - 1 : end + 1] == b"\r\n"
+        piece = _LINE_END.sub(b"\r\n", raw[start:end])
+        yield _LEADING_DOT.sub(b"..", before + piece)[1:]
+        start, before = end, piece[-1:]
+    if before != b"\n" or not raw:
+        yield b"\r\n"
 
 
 def _in_ascii(address: str) -> str:

@@ -75,7 +75,7 @@ class Cases:
 
     def _latest(self, names: Collection[str]) -> Incoming | None:
         row = self.store._first(
-            """SELECT message.*, inbound.raw, inbound.complete FROM message
+            """SELECT message.*, inbound.complete FROM message
             LEFT JOIN inbound ON inbound.id = message.inbound_id
             WHERE message.reference IN (SELECT value FROM json_each(?)) AND direction = 'in'
             ORDER BY message.id DESC LIMIT 1""",
@@ -83,7 +83,8 @@ class Cases:
         )
         if row is None:
             return None
-        mail = mime_parser.parse(self.store.raw_of(row["raw"]), bool(row["complete"])) if row["raw"] else None
+        source = row["inbound_id"]
+        mail = mime_parser.parse(self.store.raw_mail(source), bool(row["complete"])) if source else None
         theirs = mail if mail and mail.message_id == row["message_id"] else None  # else a colleague registered it
         return Incoming(
             message=row["id"],
@@ -102,11 +103,11 @@ class Cases:
     def _internal(self, names: Collection[str]) -> tuple[str, ...]:
         """What our letters to colleagues say in our own words: what the customer wrote stands quoted in them."""
         rows = self.store._all(
-            """SELECT raw FROM outbox WHERE NOT customer_facing AND letter IN ('notification', 'escalation', 'reminder')
+            """SELECT id FROM outbox WHERE NOT customer_facing AND letter IN ('notification', 'escalation', 'reminder')
             AND reference IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?""",
             json.dumps(list(names)), INTERNAL,
         )  # fmt: skip
-        return tuple(own_words(row["raw"]) for row in rows)
+        return tuple(own_words(self.store.letter_begin(row["id"])) for row in rows)
 
     def _acknowledgement(self, ticket: Ticket) -> str:
         """To who is the customer now."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pqr_mailbot.adapters.sqlite_ledger import HELD, MISSING
 from pqr_mailbot.adapters.sqlite_store import instant, stamp
 from pqr_mailbot.domain.health import BACK_WITHIN, LATE, PUT_OFF, REMEMBERED, Seen, Server
+
+CLOCK_SLACK = timedelta(minutes=5)  # between the clocks of two processes
 
 Read = Callable[..., list[dict[str, Any]]]  # runs a query with its values
 
@@ -35,10 +37,10 @@ def look(read: Read, now: datetime) -> Seen:
         read(_LETTERS, stamp(now - REMEMBERED))[0],
         read(_LATE, *map(stamp, (now - PUT_OFF, now - LATE, now)))[0],
     )
-    last_fetch = read("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")[0]["at"]
+    fetched = last_fetch(read, now)
     return Seen(
         servers=_servers(read),
-        last_fetch_at=instant(last_fetch) if last_fetch else None,
+        last_fetch_at=instant(fetched) if fetched else None,
         failed_mails=read("SELECT count(*) AS n FROM inbound WHERE state = 'failed'")[0]["n"],
         rescans=_rescans(read, now),
         uncertain=letters["uncertain"],
@@ -55,6 +57,14 @@ def look(read: Read, now: datetime) -> Seen:
         held=_fact(read, HELD),
         missing=_fact(read, MISSING),
     )
+
+
+def last_fetch(read: Read, now: datetime) -> str | None:
+    """When a mailbox was last read. What lies in the future is a wrong clock's, and must not hide that there was none
+    since."""
+    sql = "SELECT max(last_fetch_at) AS at FROM mailbox_cursor WHERE last_fetch_at <= ?"
+    at: str | None = read(sql, stamp(now + CLOCK_SLACK))[0]["at"]
+    return at
 
 
 def last_sent(read: Read) -> str | None:

@@ -14,18 +14,21 @@ import re
 import secrets
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import zstandard
 from sqlite_utils import Database
 
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.tokens import Signer, new_key, token_in
+from pqr_mailbot.adapters.wal import commits_lost
 from pqr_mailbot.domain.alarms import ALARM, Alarm
 from pqr_mailbot.domain.bounce import SentLetter
 from pqr_mailbot.domain.business_days import Pause
@@ -42,11 +45,68 @@ ACKNOWLEDGING = ("acknowledgement", "phone_receipt")  # letters that are the cus
 _ACKNOWLEDGED_BY = """(reference, customer) IN (SELECT message.reference, outbox.recipient FROM message JOIN outbox
     ON outbox.id = message.outbox_id WHERE outbox.id = ? AND outbox.letter IN ('acknowledgement', 'phone_receipt'))"""
 OF_THE_CLOCK = ("progress", "overdue", "survey", "closed", "withdrawal")  # letters to customers
-BUSY_SECONDS = 10.0  # how long a writer waits for the other process (an admin's command beside the daemon)
+PIECE = 2**20  # bytes of a large mail or letter that are in hand at once
+BUSY_SECONDS = 10.0  # how long a command beside the daemon waits for another writer,
+DAEMON_BUSY_SECONDS = 3.0  # and the daemon, which tries again by itself; who asks its one thread waits as long
 
 
 class StoreProblem(Exception):
     """The store cannot be used; the text says which file and why, in one line."""
+
+
+class DamagedStore(StoreProblem):
+    """Nothing more is written into it; a person has to restore a backup."""
+
+    def __init__(self, path: Path, what: object) -> None:
+        super().__init__(
+            f"{path}: the store is damaged ({what}); nothing more is written to it, and mail waits on its server: "
+            "restore a backup with `pqr-mailbot restore FILE`"
+        )
+
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "cannot be written: the file, its directory or its disk is read-only",
+    sqlite3.SQLITE_BUSY: "locked by another program",
+    sqlite3.SQLITE_CANTOPEN: "a file of the store cannot be opened or made",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written (I/O error)",
+}
+
+
+def words_of(error: sqlite3.Error) -> str:
+    """What SQLite's error means to an admin."""
+    return _WORDS.get(_code(error), str(error))
+
+
+def is_damage(error: BaseException) -> bool:
+    """The file is no longer what we wrote: not weather, and no single mail's fault."""
+    return isinstance(error, sqlite3.DatabaseError) and _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def problem_of(path: Path, error: sqlite3.Error) -> StoreProblem:
+    return DamagedStore(path, error) if is_damage(error) else StoreProblem(f"{path}: {words_of(error)}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to tell the kinds apart
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A raw mail as it is kept: compressed, with the hash of what it was."""
+
+    zstd: bytes
+    sha256: str
+
+    @classmethod
+    def of(cls, pieces: Iterable[bytes]) -> Packed:
+        """Packs a mail that comes in pieces; it is never in memory whole."""
+        deflate, digest, packed = zstandard.ZstdCompressor(level=3).compressobj(), hashlib.sha256(), BytesIO()
+        for piece in pieces:
+            digest.update(piece)
+            packed.write(deflate.compress(piece))
+        packed.write(deflate.flush())
+        return cls(packed.getvalue(), digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +116,7 @@ class RawMail:
     uid: int
     received_at: datetime
     size: int
-    raw: bytes
+    raw: bytes | Packed
     complete: bool = True
     suspect_before: datetime | None = None  # with any date before this it is old mail shown again
     error: str = ""  # why it cannot be had from the server: kept as `failed`, so that it is seen
@@ -64,17 +124,21 @@ class RawMail:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A stored mail waiting to be handled."""
+    """A stored mail waiting to be handled. `raw` is read anew each time: nobody is to hold a large one for long."""
 
     id: int
     received_at: datetime
-    raw: bytes
+    read: Callable[[], bytes]
     complete: bool
     as_person: bool
     attempts: int
     suspect_before: datetime | None
     from_sent: bool = False  # found in the Sent folder: somebody wrote it here
     doubtful: bool = False  # it came in a time that a restored backup knows nothing of: it may have been handled then
+
+    @property
+    def raw(self) -> bytes:
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +155,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class DueLetter:
-    """An outbox row claimed for sending."""
+    """An outbox row claimed for sending. `raw` None: a large one, which `Store.letter_raw` reads when it goes."""
 
     id: int
     letter: str
     reference: str | None
     recipient: str
     sender: str
-    raw: bytes
+    raw: bytes | None
     attempts: int  # this one included
     not_before: datetime  # when it was first due
     due: datetime  # when this attempt was
@@ -106,7 +170,10 @@ class DueLetter:
 
 @dataclass(frozen=True, slots=True)
 class FinishedLetter:
-    """A letter as it goes into the outbox: finished bytes and what must be known of it."""
+    """A letter as it goes into the outbox: finished bytes and what must be known of it.
+
+    `more`: what follows `raw`, in pieces that are the same at each call; the files that go along may be large.
+    """
 
     letter: str
     reference: str | None
@@ -119,6 +186,7 @@ class FinishedLetter:
     not_before: datetime
     about: str = ""
     customer_facing: bool = False
+    more: Callable[[], Iterable[bytes]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +221,6 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
         self.db = Database(connection, execute_plugins=False)
-        self._deflate = zstandard.ZstdCompressor(level=3)
-        self._inflate = zstandard.ZstdDecompressor()
         state = path.stat()
         self._identity = (state.st_dev, state.st_ino)
 
@@ -166,13 +232,17 @@ class Store:
 
         Raises StoreProblem. The caller holds `only_daemon`.
         """
+        path = path.resolve()
         with _one_line(path):
             fresh = not path.exists()
             if not fresh:
                 _must_be_a_store(path)
+            unclean = not fresh and (_beside(path, "-wal").exists() or words_left(path))
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
-            store = cls(_connect(path), path)
+            if unclean:
+                _look_over(path)
+            store = cls(_connect(path, DAEMON_BUSY_SECONDS), path)
             store.db.conn.execute("PRAGMA journal_mode = WAL")
             store._refuse_newer()
             if pending := migrations.pending(store.db):
@@ -184,10 +254,11 @@ class Store:
     @classmethod
     def attach(cls, path: Path) -> Store:
         """Opens a store that a daemon has made, to change it beside the daemon. Raises StoreProblem."""
+        path = path.resolve()
         if not path.exists():
             raise StoreProblem(f"{path}: no store yet; `pqr-mailbot run` makes it")
         with _one_line(path):
-            store = cls(_connect(path), path)
+            store = cls(_connect(path, BUSY_SECONDS), path)
             store._refuse_newer()
             if migrations.pending(store.db):
                 raise StoreProblem(
@@ -197,10 +268,15 @@ class Store:
 
     def _copy_before(self, step: str) -> None:
         """One copy a step, the latest: a step that fails at every start must not fill the disk."""
-        unfinished = self.path.with_name(f"{self.path.name}.copy")
+        unfinished = _beside(self.path, ".copy")
         unfinished.unlink(missing_ok=True)
-        self.copy_to(unfinished)
-        unfinished.replace(self.path.with_name(f"{self.path.name}.before-{step}"))
+        try:
+            self.copy_to(unfinished)
+        except (sqlite3.OperationalError, OSError) as error:
+            unfinished.unlink(missing_ok=True)
+            why = words_of(error) if isinstance(error, sqlite3.Error) else error.strerror
+            raise StoreProblem(f"{self.path}: no backup before the upgrade, so nothing was changed: {why}") from error
+        unfinished.replace(_beside(self.path, f".before-{step}"))
 
     def must_be_in_place(self) -> None:
         """Raises StoreProblem when the file was removed or replaced under us: what we write would be lost."""
@@ -300,27 +376,37 @@ class Store:
 
         `folder`: "inbox" or "sent", what the mailbox is to the desk.
         """
-        before = self.db.conn.total_changes
-        self.db.conn.executemany(
-            """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
-                suspect_before, state, error, folder)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
-            [
-                (
-                    mailbox, cursor.uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size,
-                    mail.complete, self._deflate.compress(mail.raw), hashlib.sha256(mail.raw).hexdigest(),
-                    stamp(mail.suspect_before) if mail.suspect_before else None,
-                    "failed" if mail.error else "new", mail.error or None, folder,
-                )
-                for mail in mails
-            ],
-        )  # fmt: skip
-        kept = self.db.conn.total_changes - before
+        kept = sum(self._store_one(mailbox, cursor.uidvalidity, mail, now, folder) for mail in mails)
         self._run(
             "UPDATE mailbox_cursor SET last_uid = max(last_uid, ?), last_fetch_at = ? WHERE mailbox = ?",
             last_uid, stamp(now), mailbox,
         )  # fmt: skip
         return kept
+
+    def _store_one(self, mailbox: str, uidvalidity: int, mail: RawMail, now: datetime, folder: str) -> bool:
+        """False: it was here before."""
+        packed = mail.raw if isinstance(mail.raw, Packed) else Packed.of([mail.raw])
+        done = self.db.conn.execute(
+            """INSERT INTO inbound (mailbox, uidvalidity, uid, received_at, stored_at, size, complete, raw, sha256,
+                suspect_before, state, error, folder)
+            VALUES (?, ?, ?, ?, ?, ?, ?, zeroblob(?), ?, ?, ?, ?, ?)
+            ON CONFLICT (mailbox, uidvalidity, uid) DO NOTHING""",
+            (
+                mailbox, uidvalidity, mail.uid, stamp(mail.received_at), stamp(now), mail.size, mail.complete,
+                len(packed.zstd), packed.sha256, _stamped(mail.suspect_before), "failed" if mail.error else "new",
+                mail.error or None, folder,
+            ),
+        )  # fmt: skip
+        if done.rowcount:
+            self._fill("inbound", int(done.lastrowid or 0), [packed.zstd])
+        return bool(done.rowcount)
+
+    def _fill(self, table: str, row_id: int, pieces: Iterable[bytes]) -> None:
+        """Writes the column `raw` where there is room for it: a statement that had it as a value would hold on to a
+        copy of it for as long as the connection lives."""
+        with self.db.conn.blobopen(table, "raw", row_id) as blob:
+            for piece in pieces:
+                blob.write(piece)
 
     def stored_uids(self, mailbox: str, uidvalidity: int, uids: Sequence[int]) -> list[int]:
         """Those of the UIDs whose mail is safely here."""
@@ -414,15 +500,40 @@ class Store:
         return [row["id"] for row in self._all("SELECT id FROM inbound WHERE state = 'new' ORDER BY id LIMIT ?", limit)]
 
     def inbound(self, inbound_id: int) -> Inbound:
-        row = self._one("SELECT * FROM inbound WHERE id = ?", inbound_id)
+        row = self._one(
+            """SELECT id, received_at, complete, as_person, attempts, suspect_before, folder, doubtful FROM inbound
+            WHERE id = ?""",
+            inbound_id,
+        )
         return Inbound(
-            row["id"], instant(row["received_at"]), self.raw_of(row["raw"]), bool(row["complete"]),
+            row["id"], instant(row["received_at"]), lambda: self.raw_mail(inbound_id), bool(row["complete"]),
             bool(row["as_person"]), row["attempts"], _maybe(row["suspect_before"]), row["folder"] == "sent",
             bool(row["doubtful"]),
         )  # fmt: skip
 
-    def raw_of(self, blob: bytes) -> bytes:
-        return self._inflate.decompress(blob)
+    def raw_mail(self, inbound_id: int) -> bytes:
+        """The mail as it came, unpacked piece by piece."""
+        raw = BytesIO()
+        with self.db.conn.blobopen("inbound", "raw", inbound_id, readonly=True) as packed:
+            zstandard.ZstdDecompressor().copy_stream(cast("IO[bytes]", packed), raw)
+        return raw.getvalue()
+
+    def letter_raw(self, outbox_id: int) -> bytes:
+        """The finished bytes of a letter."""
+        raw = BytesIO()
+        for piece in self._pieces("outbox", outbox_id):
+            raw.write(piece)
+        return raw.getvalue()
+
+    def letter_begin(self, outbox_id: int) -> bytes:
+        """The beginning of a letter, its words in it, without all of the files that go along."""
+        return next(self._pieces("outbox", outbox_id), b"")
+
+    def _pieces(self, table: str, row_id: int) -> Iterator[bytes]:
+        """The column `raw` of a row, without SQLite holding another copy of it."""
+        with self.db.conn.blobopen(table, "raw", row_id, readonly=True) as blob:
+            while piece := blob.read(PIECE):
+                yield piece
 
     def count_attempt(self, inbound_id: int) -> int:
         """Notes that a mail is about to be tried: one that kills the process leaves this trace."""
@@ -805,6 +916,14 @@ class Store:
     def refuse_surveys(self, address: str) -> None:
         self._run("UPDATE person SET no_surveys = 1 WHERE address = ?", address)
 
+    def clock_went_back(self, now: datetime) -> None:
+        """Letters put off by a clock that was ahead are due: those of then, and those it tried."""
+        self._run(
+            """UPDATE outbox SET next_attempt_at = ?1
+            WHERE state = 'queued' AND next_attempt_at > ?1 AND (created_at > ?1 OR attempts > 0)""",
+            stamp(now),
+        )
+
     def fired(self, about: str, rule: str, cycle: str) -> bool:
         sql = "SELECT 1 AS yes FROM fired WHERE about = ? AND rule = ? AND cycle = ?"
         return self._first(sql, about, rule, cycle) is not None
@@ -852,13 +971,22 @@ class Store:
         )  # fmt: skip
 
     def queue_letter(self, letter: FinishedLetter, now: datetime) -> int:
-        return self._insert(
+        outbox_id = self._insert(
             "outbox",
             reference=letter.reference, letter=letter.letter, recipient=letter.recipient, sender=letter.sender,
             automatic=letter.automatic, message_id=letter.message_id, token=letter.token, raw=letter.raw,
             created_at=stamp(now), not_before=stamp(letter.not_before), next_attempt_at=stamp(letter.not_before),
             about=letter.about, customer_facing=letter.customer_facing, seen=self._last_message(letter.reference),
         )  # fmt: skip
+        self._enclose(outbox_id, letter)
+        return outbox_id
+
+    def _enclose(self, outbox_id: int, letter: FinishedLetter) -> None:
+        """What follows the beginning of a letter: SQLite makes room for it, and it is written piece by piece."""
+        if not (size := sum(map(len, letter.more()))):
+            return
+        self._run("UPDATE outbox SET raw = zeroblob(?) WHERE id = ?", len(letter.raw) + size, outbox_id)
+        self._fill("outbox", outbox_id, chain([letter.raw], letter.more()))
 
     def note_reasons(self, outbox_id: int, because: Sequence[Because]) -> None:
         """Why the clock wrote a letter."""
@@ -899,6 +1027,7 @@ class Store:
             [letter.raw, letter.reference, outbox_id],
         )
         assert done.rowcount == 1
+        self._enclose(outbox_id, letter)
         sql = "UPDATE message SET subject = ?, text = ?, full_text = ? WHERE outbox_id = ?"
         self._run(sql, subject, text, text, outbox_id)
         return outbox_id
@@ -931,9 +1060,9 @@ class Store:
             """UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id IN (
                 SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at <= ?
                 ORDER BY next_attempt_at, id LIMIT ?
-            ) RETURNING id, letter, reference, recipient, sender, raw, attempts, not_before,
-            next_attempt_at AS due""",
-            stamp(now), limit,
+            ) RETURNING id, letter, reference, recipient, sender, iif(length(raw) <= ?, raw, NULL) AS raw, attempts,
+            not_before, next_attempt_at AS due""",
+            stamp(now), limit, PIECE,
         )  # fmt: skip
         letters = [
             DueLetter(**{**row, "not_before": instant(row["not_before"]), "due": instant(row["due"])}) for row in rows
@@ -981,8 +1110,9 @@ class Store:
 
     def letter_found(self, outbox_id: int, at: datetime, raw: bytes, given_id: str) -> None:
         """A letter written here again lies in the Sent folder as it went. `given_id`: the Message-ID it has there."""
-        sql = "UPDATE outbox SET raw = ?, state = 'uncertain', attempts = 1 WHERE id = ?"
-        self._run(sql, raw, outbox_id)
+        sql = "UPDATE outbox SET raw = zeroblob(?), state = 'uncertain', attempts = 1 WHERE id = ?"
+        self._run(sql, len(raw), outbox_id)
+        self._fill("outbox", outbox_id, [raw])
         self.letter_went(outbox_id, at)
         self._alias(given_id, outbox_id)
 
@@ -1103,17 +1233,37 @@ def _classification(type_key: str, text: str) -> Classification:
     )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")  # a power cut must not unsend what was decided
     return connection
 
 
+def _look_over(path: Path) -> None:
+    """Before anything is written to a store that was not closed: after a crash, a power cut, or damage found. Reading
+    alone leaves the journal as it is."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as reading:
+        (found,) = reading.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise DamagedStore(path, found.splitlines()[-1])
+        if lost := commits_lost(path):
+            raise DamagedStore(path, f"{lost} commits in {_beside(path, '-wal').name} cannot be read")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
 def _must_be_a_store(path: Path) -> None:
     """Nothing about a file that is something else is changed. An empty one is a store about to be made."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
         raise StoreProblem(f"{path}: is no regular file, expected a store or nothing")
+    if state.st_nlink > 1:  # SQLite keeps its journal beside one name, and looks for it beside the other
+        raise StoreProblem(f"{path}: has a second name (a hard link), by which it could be opened twice: remove that")
+    if not state.st_size and _was_made(path):
+        raise DamagedStore(path, f"it is empty; to begin anew all the same, remove {_beside(path, LOCK).name}")
     with path.open("rb") as file:
         begin = file.read(16)
     if begin and begin != b"SQLite format 3\0":
@@ -1125,14 +1275,21 @@ def _one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreProblem(f"{path}: {error}") from error
+        raise problem_of(path, error) from error
     except OSError as error:
         raise StoreProblem(f"{path}: {error.strerror or error}") from error
 
 
+LOCK = ".lock"
+_MADE, _WORDS_END = b"a store was made here", 600  # bytes
+
+
 class DaemonLock:
-    """The lock of the one daemon. One byte in it, which a full disk lets us change, outlives a store that cannot be
-    opened: were people told that the store is in trouble?"""
+    """The lock file of the one daemon, which outlives a store that cannot be opened or written: one byte says whether
+    people were told of that, and a line for `status` and the next start what is wrong.
+
+    Its length never changes, so that it can be written on a full disk.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -1143,17 +1300,42 @@ class DaemonLock:
 
     def note(self, told: bool) -> bool:
         """False: it cannot be noted."""
+        return self._put(b"!" if told else b"-", 0)
+
+    def write(self, words: str) -> None:
+        """ "": all is well. What cannot be written is not: the log has it."""
+        line = words.encode()[: _WORDS_END - 2].ljust(_WORDS_END - 2) + b"\n"
+        self._put(line + _MADE + b"\n", 1)
+
+    def _put(self, content: bytes, at: int) -> bool:
         try:
-            return os.pwrite(self._descriptor, b"!" if told else b"-", 0) == 1
+            return os.pwrite(self._descriptor, content, at) == len(content)
         except OSError:
             return False
 
 
+def words_left(path: Path) -> str:
+    """What the daemon of a store last wrote about it; "" when all was well."""
+    try:
+        return _beside(path.resolve(), LOCK).read_bytes()[1:_WORDS_END].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _was_made(path: Path) -> bool:
+    try:
+        return _MADE in _beside(path, LOCK).read_bytes()
+    except OSError:
+        return False
+
+
 @contextmanager
 def only_daemon(path: Path) -> Iterator[DaemonLock]:
-    """Held by the one daemon of a store; the second refuses to start. The system lets go of it whatever kills us."""
+    """Held by the one daemon of a store, by whatever name it is called; the second refuses to start. The system lets
+    go of it whatever kills us."""
+    path = path.resolve()
     with _one_line(path):
-        lock = os.fdopen(os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        lock = os.fdopen(os.open(_beside(path, LOCK), os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
     with lock:
         with _one_line(path), _nobody_else(f"{path}: another pqr-mailbot is running on this store"):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

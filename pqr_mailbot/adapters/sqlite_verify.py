@@ -171,7 +171,10 @@ def _inbox(read: Read) -> Iterator[Damage]:
     for row in read("SELECT id, raw, sha256 FROM inbound ORDER BY id"):
         if row["raw"]:  # an erased mail has none
             try:
-                sound = hashlib.sha256(inflate.decompress(row["raw"])).hexdigest() == row["sha256"]
+                digest = hashlib.sha256()
+                for piece in inflate.read_to_iter(row["raw"]):
+                    digest.update(piece)
+                sound = digest.hexdigest() == row["sha256"]
             except zstandard.ZstdError:
                 sound = False
             if not sound:

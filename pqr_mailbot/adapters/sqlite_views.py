@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import zstandard
-
 from pqr_mailbot.adapters.migrations import migrations
 from pqr_mailbot.adapters.sqlite_cases import moved_deadlines
-from pqr_mailbot.adapters.sqlite_health import last_heartbeat, last_sent, look
+from pqr_mailbot.adapters.sqlite_health import last_fetch, last_heartbeat, last_sent, look
 from pqr_mailbot.adapters.sqlite_ledger import JUNK
-from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant
+from pqr_mailbot.adapters.sqlite_store import StoreProblem, instant, problem_of, words_left
 from pqr_mailbot.domain.business_days import BusinessCalendar, Pause, local_day
 from pqr_mailbot.domain.casework import Moved
 from pqr_mailbot.domain.health import STORE, Expected, problems
@@ -88,7 +86,7 @@ class Views:
         try:
             schema_steps(self._db, self._path)
         except sqlite3.Error as error:
-            raise StoreProblem(f"{self._path}: {error}") from error
+            raise problem_of(self._path, error) from error
 
     def soundness(self) -> tuple[str, datetime | None]:
         """What SQLite says of the file ("ok", or the first damage), and the instant of the last event in it."""
@@ -299,10 +297,6 @@ class Views:
             "effects": trail.get("effects", []),
         }
 
-    def raw(self, inbound_id: int) -> bytes | None:
-        rows = self._all("SELECT raw FROM inbound WHERE id = ?", inbound_id)
-        return zstandard.ZstdDecompressor().decompress(rows[0]["raw"]) if rows else None
-
     # -- health ----------------------------------------------------------------------------------------------------
 
     def status(self, now: datetime, expected: Expected) -> Row:
@@ -312,14 +306,15 @@ class Views:
         tickets = self._counts("ticket", tuple(State))
         wrong = [problem.text for problem in problems(look(self._all, now), expected, self._zone, now)]
         alarms = self._all("SELECT name, text FROM alarm ORDER BY told_at, name")
-        # What only the daemon knows of is known here by its alarm.
-        wrong += [row["text"] for row in alarms if row["name"] == STORE]
+        # What only the daemon knows of: it says so beside the store, and what was told of it may not be over yet.
+        of_the_store = [words_left(self._path), *(row["text"] for row in alarms if row["name"] == STORE)]
+        wrong += list(filter(None, of_the_store))[:1]
         return {
             "healthy": not wrong,
             "problems": wrong,
             "notices": self._notices(),  # an admin should know; nothing is ill
             "alarms": [row["name"] for row in alarms],
-            "last_fetch_at": self._time(self._one("SELECT max(last_fetch_at) AS at FROM mailbox_cursor")["at"]),
+            "last_fetch_at": self._time(last_fetch(self._all, now)),
             "last_send_at": self._time(last_sent(self._all)),
             "heartbeat_at": self._time(last_heartbeat(self._all)),
             **self._token(),
@@ -358,7 +353,7 @@ class Views:
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except sqlite3.Error as error:
-            raise StoreProblem(f"{self._path}: {error}") from error
+            raise problem_of(self._path, error) from error
 
     def _one(self, sql: str, *values: object) -> Row:
         return self._all(sql, *values)[0]
@@ -395,11 +390,12 @@ def opened(path: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(_read_only(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     except sqlite3.Error as error:
-        raise StoreProblem(f"{path}: {error}") from error
+        raise problem_of(path, error) from error
 
 
 def _read_only(path: Path) -> str:
     """Opening a store in WAL mode makes files beside it, even for reading. While nobody has it open there are none,
     and none are needed: nothing changes, and the copy of a store on a disk that cannot be written can be read."""
+    path = path.resolve()
     at_rest = not any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal"))
-    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
+    return f"{path.as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"

@@ -58,6 +58,7 @@ def log_to_stderr(verbose: bool, environ: Mapping[str, str] = os.environ) -> Non
         handler.setFormatter(_JournalLevels("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    logging.raiseExceptions = False  # a log on a full disk is no reason for a traceback
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pqr_mailbot").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 GIVE_UP_AFTER = timedelta(days=5)  # RFC 5321 section 4.5.4.1: at least 4-5 days
+LEAST_TRIES = 10  # in them; some forty fit
 
 _LOGIN = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=30))
 _LETTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=3))

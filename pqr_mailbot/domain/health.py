@@ -101,9 +101,9 @@ def _whose(server: Server) -> str:
 
 
 def store_trouble(words: str, expected: Expected) -> Problem:
-    """The store itself cannot be written: known only from memory."""
-    said = f"No se puede escribir en el almacén de la mesa (¿disco lleno?): {words}."
-    return Problem(STORE, f"store: cannot be written: {words}", said, min(MINUTE, expected.patience))
+    """The store cannot be written, or its machine has run out of something: known only from memory."""
+    said = f"La mesa no puede escribir en su almacén ni abrir lo que necesita (¿disco lleno?): {words}."
+    return Problem(STORE, words, said, min(MINUTE, expected.patience))
 
 
 def _after_a_restore(seen: Seen) -> Iterator[Problem]:

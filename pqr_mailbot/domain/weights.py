@@ -9,6 +9,7 @@ so that a long mail shouts no louder than a short one.
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,8 @@ class Weights:
             raise WeightsError(f"expected a heading '{HEADING}' and the names of the types, divided by tabs")
         if len(set(heading)) < len(heading):
             raise WeightsError("a type stands twice in the heading")
-        cells = {feature: rest for feature, _, rest in (line.partition("\t") for line in lines[1:])}
+        # Half of the rows say the same as another.
+        cells = {feature: sys.intern(rest) for feature, _, rest in (line.partition("\t") for line in lines[1:])}
         return cls(tuple(heading[1:]), concepts, cells)
 
     def prove(self) -> None:

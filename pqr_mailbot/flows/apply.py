@@ -6,7 +6,7 @@ same bytes with the same Message-ID.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -108,7 +108,7 @@ class Applying:
         if effect.customer_facing and not effect.copy:
             author = effect.author or Address(self.office.address, self.office.name)
             words = effect.words if effect.author else rendered.text
-            sent = [opened.attachment for opened in enclosed]
+            sent = [opened.attachment for opened in enclosed.opened()]
             self.store.record_letter(outbox_id, letter, author, subject, words, rendered.text, sent)
         if effect.reference:
             detail = f"{effect.letter} to {effect.recipient.address}"
@@ -120,15 +120,16 @@ class Applying:
 
     def _found(self, outbox_id: int, found: FoundLetter, effect: QueueLetter) -> None:
         """The letter went in the lost time: its row is that of the copy in the Sent folder."""
-        raw = self.store.inbound(found.inbound_id).raw
+        raw = self.store.raw_mail(found.inbound_id)
         self.store.letter_found(outbox_id, found.at, raw, comparable(found.message_id))
         if effect.reference:
             detail = f"{effect.letter} to {effect.recipient.address}: found in the Sent folder"
             self.store.note_event(NoteEvent(effect.reference, DESK, "letter_sent", detail), self.now)
 
     def _finished(
-        self, effect: QueueLetter, token: str, own_id: str, rendered: Rendered, enclosed: Sequence[OpenedAttachment]
+        self, effect: QueueLetter, token: str, own_id: str, rendered: Rendered, enclosed: _Enclosed
     ) -> FinishedLetter:
+        raw, more = self.letters.in_pieces(self._envelope(effect, token, own_id, enclosed), rendered)
         return FinishedLetter(
             letter=effect.letter,
             reference=effect.reference,
@@ -137,13 +138,14 @@ class Applying:
             automatic=effect.automatic is not None and effect.customer_facing,
             message_id=own_id,
             token=token,
-            raw=self.letters.compose(self._envelope(effect, token, own_id, enclosed), rendered),
+            raw=raw,
+            more=more,
             not_before=effect.not_before,
             about=effect.about,
             customer_facing=effect.customer_facing,
         )
 
-    def _envelope(self, effect: QueueLetter, token: str, own_id: str, enclosed: Sequence[OpenedAttachment]) -> Envelope:
+    def _envelope(self, effect: QueueLetter, token: str, own_id: str, enclosed: _Enclosed) -> Envelope:
         case = "" if effect.customer_facing else _case_thread(effect.reference, self._domain)
         thread = self._without_internal(effect.thread) if effect.customer_facing else effect.thread
         references = (*thread, effect.answers, case, thread_id(token, self._domain))
@@ -158,9 +160,7 @@ class Applying:
             references=tuple(filter(None, references)),
             automatic=effect.automatic,
             token=token,
-            attachments=tuple(
-                Enclosure(one.attachment.filename, one.attachment.content_type, one.content) for one in enclosed
-            ),
+            attachments=enclosed,
             thread_topic=effect.thread_topic,
             thread_index=effect.thread_index,
         )
@@ -175,14 +175,33 @@ class Applying:
     def _domain(self) -> str:
         return Address(self.office.address).domain
 
-    def _enclosed(self, effect: QueueLetter) -> list[OpenedAttachment]:
-        """The attachments that go along."""
+    def _enclosed(self, effect: QueueLetter) -> _Enclosed:
         source = effect.enclosed_from or self.inbound_id
-        if not effect.enclosed or source is None:
-            return []
-        wanted = set(effect.enclosed)
-        opened = open_attachments(self.store.inbound(source).raw)
-        return [one for at, one in enumerate(opened) if at in wanted]
+        return _Enclosed(self.store, source, frozenset(effect.enclosed) if source is not None else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Enclosed(Collection[Enclosure]):
+    """The attachments of a mail that go along; the mail is read when one goes through them, and let go of after it."""
+
+    store: Store
+    source: int | None
+    wanted: frozenset[int]
+
+    def opened(self) -> Iterator[OpenedAttachment]:
+        if self.wanted and self.source is not None:
+            opened = open_attachments(self.store.raw_mail(self.source))
+            yield from (one for at, one in enumerate(opened) if at in self.wanted)
+
+    def __iter__(self) -> Iterator[Enclosure]:
+        for one in self.opened():
+            yield Enclosure(one.attachment.filename, one.attachment.content_type, one.pieces)
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __contains__(self, one: object) -> bool:
+        return one in list(self)
 
 
 def _from_name(effect: QueueLetter, office: Office) -> str:

@@ -8,17 +8,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from pqr_mailbot.adapters.sqlite_store import Store
+from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem, is_damage, problem_of
+from pqr_mailbot.flows.weather import Weather
 
 Result = TypeVar("Result")
 
 
 class Books:
-    """Runs functions of the store on its own thread. SQLite refuses any other, so a slip is an error."""
+    """Runs functions of the store on its own thread. SQLite refuses any other, so a slip is an error.
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
-        """Opens the store on the thread; raises what opening raises."""
-        self.trouble = ""  # why the store could not be used when it last could not, for whoever watches its health
+    Once the store is known to be damaged nothing more is done: whoever asks is told (StoreProblem).
+    """
+
+    def __init__(self, open_store: Callable[[], Store], note: Callable[[str], None] = lambda _: None) -> None:
+        """Opens the store on the thread; raises what opening raises. `note`: what is wrong with it, for `status`."""
+        self.weather, self._note = Weather(note), note
+        self._problem: StoreProblem | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="books")
         try:
             self._store = self._thread.submit(open_store).result()
@@ -35,11 +40,16 @@ class Books:
         return self._thread.submit(self._done, work).result()
 
     def _done(self, work: Callable[[Store], Result]) -> Result:
+        if self._problem:
+            raise self._problem
         try:
             return work(self._store)
-        except sqlite3.OperationalError as error:
-            self.trouble = str(error)
-            raise
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._problem = problem_of(self._store.path, error)
+            self._note(str(self._problem))
+            raise self._problem from error
 
     def close(self) -> None:
         """Finishes what was asked, then closes the store."""

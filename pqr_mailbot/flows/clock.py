@@ -146,13 +146,14 @@ class ClockRound:
         return Window(mornings.office_day(desk, now) is not None, surveys)
 
     def _turned_back(self, now: datetime) -> None:
-        """A clock that was ahead put off cases to days too late: they are looked at anew."""
+        """A clock that was ahead put off cases and letters to days too late: they are looked at anew."""
         store, today = self.handler.store, local_day(now, self.handler.desk.policy.office.timezone).isoformat()
         last = store.fact(TODAY)
         if last != today:
             with store.transaction():
                 if last and last > today:
                     store.look_at_all()
+                    store.clock_went_back(now)
                 store.set_fact(TODAY, today)
 
     def _adopt_names(self) -> None:

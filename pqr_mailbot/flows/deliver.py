@@ -4,7 +4,8 @@
 - queued -> sending -> sent | uncertain | dead; back to queued when it may be tried again. A row is claimed in its own
   transaction before the network is touched, and no transaction is open while a server is spoken to.
 - Errors are temporary unless proven otherwise. Only a 5xx to this letter's own RCPT or DATA makes it dead (or to its
-  size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1).
+  size: RFC 1870), or five days of temporary refusals (RFC 5321 section 4.5.4.1), in which it was tried often: days
+  without us, or a clock that is ahead, are none.
 - What is about us and not about a letter (connection, login, quota) pauses the queue; no letter dies or ages of it.
 - A connection lost after the final dot leaves `uncertain`: it may have arrived, so it is not sent again by itself.
 - Before its first attempt a letter of the clock is decided again: its reason gone, it is dead, `superseded`. Before
@@ -21,22 +22,23 @@ import logging
 import random
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 from pqr_mailbot.adapters.smtp_mailer import Mailer, Outcome
 from pqr_mailbot.adapters.sqlite_ledger import Ledger
 from pqr_mailbot.adapters.sqlite_store import DueLetter, Store, StoreProblem
-from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, letter_delay
+from pqr_mailbot.domain.backoff import GIVE_UP_AFTER, LEAST_TRIES, letter_delay
 from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.effects import NoteEvent
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing
+from pqr_mailbot.flows.weather import weather_in
 
-STORE_PAUSE = 2.0  # seconds before a store that is busy is asked again,
-STORE_TRIES = 60  # and how often
+NOTE_PAUSE = 5.0  # seconds at most until what became of a letter is noted
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Delivery:
     # Those of the letters just claimed that still have a reason to go; the others were put aside or off.
     decided_again: Callable[[Store, list[DueLetter], datetime], list[DueLetter]] = lambda _, letters, __: letters
     stopping: Callable[[], bool] = lambda: False  # then nothing new is begun, and what is under way is finished
+    tries: int | None = None  # how often what became of a letter is noted; None: as often as it takes
+    _large: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time, so that memory has a bound
 
     async def round(self) -> bool:
         """Sends every letter that is due. False when the queue had to be paused because of the server.
@@ -86,18 +90,24 @@ class Delivery:
         return await (self._weathered(claim) if under_way else self.books.do(claim))
 
     async def _weathered(self, work: Callable[[Store], Result]) -> Result:
-        """Asks a busy store again for a while, so that nothing that is known of a letter is forgotten.
+        """Asks a store that cannot be written again and again, so that nothing that is known of a letter is forgotten;
+        the desk's end alone cuts it short, and then these letters go a second time.
 
-        Raises StoreProblem at the end of it: the program has to start anew, and to find what was under way.
+        Raises StoreProblem after so many `tries`.
         """
-        for _ in range(STORE_TRIES):
+        for tried in count(1):
             try:
-                return await self.books.do(work)
+                result = await self.books.do(work)
             except sqlite3.OperationalError as error:
-                log.error("store: %s; trying again", error)
-                problem = error
-                await asyncio.sleep(STORE_PAUSE)
-        raise StoreProblem(f"the store could not be written while letters were under way: {problem}")
+                words = weather_in(error) or str(error)
+                pause = self.books.weather.bad("letters", words)
+                if tried == self.tries:
+                    raise StoreProblem(f"{words}, and what became of letters under way could not be noted") from error
+                await asyncio.sleep(min(pause, NOTE_PAUSE))
+            else:
+                self.books.weather.good("letters")
+                return result
+        raise AssertionError
 
     def _claim(self, store: Store, limit: int) -> list[DueLetter]:
         now, due = self.clock(), store.next_letter_at()
@@ -112,7 +122,11 @@ class Delivery:
         return []
 
     async def _send(self, letter: DueLetter) -> Outcome:
-        return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
+        if letter.raw is not None:
+            return await self.mailer.send(letter.sender, letter.recipient, letter.raw)
+        async with self._large:
+            raw = await self._weathered(lambda store: store.letter_raw(letter.id))
+            return await self.mailer.send(letter.sender, letter.recipient, raw)
 
     def _note(self, store: Store, outcomes: list[tuple[DueLetter, Outcome]]) -> None:
         """What became of each letter, in one transaction."""
@@ -135,7 +149,7 @@ class Delivery:
             # Said at the door, it is about us. Said later it may be about this letter after all: another goes first.
             due = letter.due if outcome.stage in ("connect", "MAIL FROM") else now + letter_delay(1, 0)
             store.letter_back(letter, due, outcome.reply, counts=False)
-        elif outcome.kind == "later" and now - letter.not_before < GIVE_UP_AFTER:
+        elif outcome.kind == "later" and (now - letter.not_before < GIVE_UP_AFTER or letter.attempts < LEAST_TRIES):
             store.letter_back(letter, now + letter_delay(letter.attempts, random.random()), outcome.reply)  # noqa: S311  # jitter
         elif outcome.kind == "uncertain":
             store.letter_stopped(letter, "uncertain", "", outcome.reply)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
-from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail
+from pqr_mailbot.adapters.sqlite_store import Cursor, Packed, RawMail
 
 AT_ONCE = 4 * 2**20  # bytes: mails up to this size together are fetched in one command, larger ones in slices
 MAILS_AT_ONCE = 100
@@ -89,11 +89,12 @@ class Fetcher:
             raise mailbox.withholds(withheld)
         for envelope in envelopes:
             complete = envelope.size <= self.max_bytes
+            raw: bytes | Packed | None
             if envelope.size <= AT_ONCE:
                 raw = bodies.get(envelope.uid)  # absent: somebody removed it meanwhile
             else:
                 # To the end, not to the announced size: servers understate it.
-                raw = b"".join(mailbox.slices(envelope.uid, upto=self.max_bytes if complete else HEAD))
+                raw = Packed.of(mailbox.slices(envelope.uid, upto=self.max_bytes if complete else HEAD))
             received_at = envelope.received_at or self.clock()
             yield (
                 None

@@ -8,17 +8,16 @@ after three. A busy or broken store is weather, not the mail's fault: it passes 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pqr_mailbot.adapters import mime_header, mime_parser
+from pqr_mailbot.adapters import memory, mime_header, mime_parser
 from pqr_mailbot.adapters.bounces import read_bounce
 from pqr_mailbot.adapters.letters import Letters
 from pqr_mailbot.adapters.sqlite_ledger import Ledger
-from pqr_mailbot.adapters.sqlite_store import Inbound, Store
+from pqr_mailbot.adapters.sqlite_store import Inbound, Store, is_damage
 from pqr_mailbot.adapters.tokens import Signer, carried_by, cut_subject_token, message_id, token_in
 from pqr_mailbot.domain import decide, letter_facts
 from pqr_mailbot.domain.authentication import authentication
@@ -37,9 +36,11 @@ from pqr_mailbot.domain.situation import QUESTION, Desk, MachineMail, Occasion, 
 from pqr_mailbot.flows.apply import Applying, Doubt
 from pqr_mailbot.flows.colleagues import Arrived, Colleagues
 from pqr_mailbot.flows.handle_sent import decide_sent
+from pqr_mailbot.flows.weather import weather_in
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ATTEMPTS = 3  # a mail that kills the process this often is set apart (Mailman's switchboard does the same)
+LARGE = 4 * 2**20  # bytes of a mail after which memory is given back
 BATCH = 50  # mails that share one commit
 
 log = logging.getLogger(__name__)
@@ -84,9 +85,9 @@ class Handler:
         try:
             with self.store.savepoint():
                 self.handle(self.store.inbound(inbound_id), now)
-        except (sqlite3.OperationalError, MemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001  # a bad mail must not stand in the way of the next one
+        except Exception as error:  # a bad mail must not stand in the way of the next one
+            if weather_in(error) or is_damage(error) or isinstance(error, MemoryError):
+                raise
             where = traceback.extract_tb(error.__traceback__)[-1]
             log.error("inbound %d failed: %s in %s line %s", inbound_id, type(error).__name__, where.name, where.lineno)
             self.store.fail_inbound(inbound_id, "".join(traceback.format_exception(error))[-4000:])
@@ -97,7 +98,7 @@ class Handler:
         """Decides one stored mail and applies what was decided, inside the caller's transaction."""
         if not inbound.doubtful and Ledger(self.store).doubt_late(inbound.id, inbound.received_at):
             inbound = replace(inbound, doubtful=True)
-        mail = mime_parser.parse(inbound.raw, inbound.complete)
+        mail, large = parsed(inbound)
         author = mail.sender.address if mail.sender else ""
         # A constant Message-ID tells nobody apart: the same mail has the same author and content too.
         content_key = self.signer.content_key(f"{author} {mail.content_hash}")
@@ -106,6 +107,8 @@ class Handler:
         effects, trail = self._decide(inbound, mail, token, content_key, now)
         doubt = Doubt(self.lost, inbound.received_at) if inbound.doubtful else None
         self.applying(now, inbound.id, doubt).all(effects, trail)
+        if large:
+            memory.trim()
         return effects
 
     def applying(self, now: datetime, inbound_id: int | None = None, doubt: Doubt | None = None) -> Applying:
@@ -259,3 +262,13 @@ def _shown(found: Classification) -> str:
     ranked = sorted(found.scores.items(), key=lambda score: -score[1])
     scores = ", ".join(f"{kind} {score:.2f}" for kind, score in ranked)
     return f"{found.type} ({found.confidence:.0%}): {', '.join(words) or 'no word spoke'}; scores: {scores}"
+
+
+def parsed(inbound: Inbound) -> tuple[Mail, bool]:
+    """The mail, and whether it was a large one."""
+    raw = inbound.raw
+    mail, large = mime_parser.parse(raw, inbound.complete), len(raw) > LARGE
+    del raw
+    if large:
+        memory.trim()
+    return mail, large

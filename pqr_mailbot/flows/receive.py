@@ -17,22 +17,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from time import monotonic
 from zoneinfo import ZoneInfo
 
+from pqr_mailbot.adapters import memory
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Envelope, Mailbox
 from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, stamp
 from pqr_mailbot.domain.backoff import provider_delay
 from pqr_mailbot.flows.books import Books
-from pqr_mailbot.flows.fetching import Fetcher, counts_again, next_uid
+from pqr_mailbot.flows.fetching import AT_ONCE, Fetcher, counts_again, next_uid
 from pqr_mailbot.flows.providers import Standing
+from pqr_mailbot.flows.weather import weather_in
 
 WINDOW = 60.0  # seconds of IDLE before it is renewed; a dead link is noticed within it (RFC 2177 allows 29 minutes)
 MIGRATION_GAP = timedelta(days=2)  # unknown mail this much older than our start, or than the last good fetch before
 # the server renumbered the mailbox, is old mail shown again. Days, not hours: clocks may be wrong by hours.
+HANDLED_WITHIN = 30.0  # seconds for which a large mail waits until those before it are handled
 BRIEF = timedelta(minutes=2)  # a session that breaks within it
 VAIN_NEWS = 3  # times in a row that a server may tell of mail that is not there before we listen less often
-STORE_PAUSE = 5.0  # seconds before a store that could not be written is tried again
 MOVE_PROBLEM = "move_problem"  # the fact under which a failing MOVE is remembered for `status`
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class Receiver:
     login: Callable[[], int] = lambda: 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _mailbox: Mailbox | None = None
+    _beside_handling: bool = False  # others handle what is kept, while we fetch
     _brief: int = 0  # sessions in a row that soon broke
     _unmoved: bool = False  # mail that is kept lies in the folder still: it could not be moved
     _fetcher: Fetcher = field(init=False)
@@ -77,12 +81,14 @@ class Receiver:
 
     def run(self) -> None:
         """Until `stop`: sessions, each rebuilt after any trouble, with the back-off that the store remembers."""
+        self._beside_handling = True
         while not self._stop.is_set():
             try:
                 self._turn()
-            except sqlite3.OperationalError as error:  # disk full, locked: weather; nothing was taken from the server
-                log.error("store: %s; trying again", error)
-                self._stop.wait(STORE_PAUSE)
+            except (sqlite3.OperationalError, OSError) as error:  # nothing was taken from the server
+                if not (words := weather_in(error)):
+                    raise
+                self._stop.wait(self.books.weather.bad("mailbox", words))
 
     def _turn(self) -> None:
         """One session, or a piece of the waiting for the next."""
@@ -170,6 +176,7 @@ class Receiver:
                 self.standing.failed(store, trouble, self.clock(), at_least)
 
         self.books.do_now(note)
+        self.books.weather.good("mailbox")
 
     # -- one fetch -------------------------------------------------------------------------------------------------
 
@@ -189,10 +196,27 @@ class Receiver:
 
     def _take(self, mailbox: Mailbox, uids: Sequence[int], cursor: Cursor, start: datetime) -> None:
         for envelopes in self._fetcher.batches(mailbox, uids):
-            wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
-            mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
-            self._keep(cursor, mails, envelopes[-1].uid)
-            self._move(mailbox, [mail.uid for mail in mails])
+            large = envelopes[-1].size > AT_ONCE
+            if large and self._beside_handling:
+                self._until_handled()
+            self._move(mailbox, self._take_some(mailbox, envelopes, cursor, start))
+            if large:
+                memory.trim()
+
+    def _until_handled(self) -> None:
+        """Before a large mail: what came before it is handled first, for both at once need twice the memory. Not waited
+        for long: handling may be held up."""
+        end = monotonic() + HANDLED_WITHIN
+        while self.books.do_now(lambda store: store.waiting_ids(1)) and monotonic() < end:
+            if self._stop.wait(0.1):
+                return
+
+    def _take_some(self, mailbox: Mailbox, envelopes: Sequence[Envelope], cursor: Cursor, start: datetime) -> list[int]:
+        """One batch into the store; the UIDs of what is here now. A large mail is let go of before the next is read."""
+        wanted = [e for e in envelopes if not self._left_alone(e, cursor, start)]
+        mails = self._fetcher.mails(mailbox, wanted, lambda e: self._suspect_before(e, cursor, start))
+        self._keep(cursor, mails, envelopes[-1].uid)
+        return [mail.uid for mail in mails]
 
     def _aligned(self, mailbox: Mailbox) -> tuple[Cursor, datetime]:
         """The cursor in the numbering the server uses now, and the instant our reading begins."""
@@ -202,13 +226,18 @@ class Receiver:
             cursor, start = store.cursor(folder), store.fact(start_fact(folder))
             if cursor is None or start is None:
                 return None
+            begin = instant(start)
+            if begin > now and self.reading.start_from is None:
+                begin = now  # the clock was ahead then: by it every mail would be an old one
+                with store.transaction():
+                    store.set_fact(start_fact(folder), stamp(begin))
             if cursor.uidvalidity != mailbox.uidvalidity:
                 log.warning("the server renumbered the mailbox (UIDVALIDITY): reading it anew, with suspicion")
                 with store.transaction():
                     store.renumber_mailbox(folder, mailbox.uidvalidity, next_uid(mailbox), now)
                 cursor = store.cursor(folder)
                 assert cursor
-            return cursor, instant(start)
+            return cursor, begin
 
         aligned = self.books.do_now(align)
         return aligned or self._first_time(mailbox, now)
@@ -265,6 +294,7 @@ class Receiver:
                 self.standing.well(store, self.clock())
 
         self.books.do_now(well)
+        self.books.weather.good("mailbox")
 
     # -- MOVE ------------------------------------------------------------------------------------------------------
 

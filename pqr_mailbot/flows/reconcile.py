@@ -7,7 +7,6 @@ a look costs is bounded: UIDs are compared as sets, headers are asked for in sli
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
 from pqr_mailbot.adapters.sqlite_ledger import JUNK, LOOKED_ON, MISSING, Kept, Ledger, LostTime
-from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, instant, only_reconcile
+from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, StoreProblem, instant, only_reconcile
 from pqr_mailbot.adapters.tokens import carried_by, token_in
 from pqr_mailbot.domain.business_days import local_day
 from pqr_mailbot.domain.identify import thread_ids
@@ -35,6 +34,7 @@ from pqr_mailbot.flows.fetching import Fetcher, next_uid
 from pqr_mailbot.flows.receive import Reading, Receiver, start_fact
 from pqr_mailbot.flows.restored import SLACK, Settled
 from pqr_mailbot.flows.watch_sent import NoSentFolder, SentWatch
+from pqr_mailbot.flows.weather import weather_in
 
 UIDS_AT_ONCE = 5_000  # asked of the store at once
 HEADERS_AT_ONCE = 250
@@ -456,13 +456,18 @@ class DailyLook:
 
     def run(self, may_look: Callable[[], bool]) -> None:
         """Until `stop`. `may_look`: has the inbox been read since the start?"""
+        weather = self.reconciliation.books.weather
         while not self._stop.wait(EVERY):
             try:
                 if may_look():
                     self.look()
-            except sqlite3.OperationalError as error:
-                log.error("store: %s; the mailbox is compared later", error)
-            except Exception:  # a bug here must not close the desk
+                    weather.good("looks")
+            except StoreProblem:
+                raise
+            except Exception as error:  # a bug here must not close the desk
+                if words := weather_in(error):
+                    weather.bad("looks", words)
+                    continue
                 log.exception("comparing the mailbox with the store broke")
                 self._not_before = self.reconciliation.clock() + PATIENCE
 

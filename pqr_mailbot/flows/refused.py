@@ -36,7 +36,7 @@ class Refusals:
         """The same letter at once, its files named where they were. False: it had none."""
         token = self.handler.signer.mint(letter.recipient)
         own_id = message_id(token, Address(letter.sender).domain)
-        raw = without_enclosures(letter.raw, own_id, token)
+        raw = without_enclosures(self.handler.store.letter_raw(letter.id), own_id, token)
         if raw is None:
             return False
         store: Store = self.handler.store

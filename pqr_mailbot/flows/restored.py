@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pqr_mailbot.adapters import mime_parser
 from pqr_mailbot.adapters.sqlite_ledger import Ledger, LostTime
 from pqr_mailbot.adapters.sqlite_store import Store, StoreProblem
 from pqr_mailbot.adapters.tokens import Signer, carried_by, token_in
@@ -23,7 +22,7 @@ from pqr_mailbot.domain.model import Mail
 from pqr_mailbot.domain.reference import find_references
 from pqr_mailbot.flows.apply import Doubt
 from pqr_mailbot.flows.clock import ClockRound
-from pqr_mailbot.flows.handle import Handler
+from pqr_mailbot.flows.handle import Handler, parsed
 
 SLACK = timedelta(days=2)  # before the backup's last sign of life: dates of saved mail may be wrong
 
@@ -105,7 +104,7 @@ class Aftermath:
     def _mails(self, ledger: Ledger, lost: LostTime) -> Iterator[tuple[int, bool, datetime, Mail]]:
         for inbound_id, from_sent in ledger.mails_since(lost.begin - SLACK):
             inbound = self.handler.store.inbound(inbound_id)
-            yield inbound_id, from_sent, inbound.received_at, mime_parser.parse(inbound.raw, inbound.complete)
+            yield inbound_id, from_sent, inbound.received_at, parsed(inbound)[0]
 
     def _letter(self, inbound_id: int, mail: Mail, references: tuple[str, ...], at: datetime) -> FoundLetter | None:
         """A letter of ours, proved by a token that we signed for its only recipient."""

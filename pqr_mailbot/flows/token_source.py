@@ -20,6 +20,7 @@ from pqr_mailbot.adapters.oauth import Client, Granted, Refusal, fetch_token
 from pqr_mailbot.adapters.sqlite_store import Store
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.providers import Standing
+from pqr_mailbot.flows.weather import weather_in
 
 AHEAD = timedelta(minutes=5)  # before its end a token is replaced; of one that lives shortly, in its last quarter
 Tokens = Callable[[AccessToken | None], AccessToken]  # one that holds, other than the one that a server refused
@@ -191,15 +192,16 @@ class TokenSource:
         try:
             self._books.do_now(write)
         except sqlite3.OperationalError as error:
-            log.error("store: %s; the state of the OAuth2 login is written later", error)
+            self._books.weather.bad("token", weather_in(error) or str(error))
         else:
             self._unwritten = None
+            self._books.weather.good("token")
 
     def _asked(self, work: Callable[[Store], Result]) -> Result:
         try:
             return self._books.do_now(work)
         except sqlite3.OperationalError as error:
-            raise Trouble("login-later", f"store: {error}") from error
+            raise Trouble("login-later", weather_in(error) or str(error)) from error
 
 
 def with_token(tokens: Tokens, log_in: Callable[[AccessToken], Result]) -> Result:

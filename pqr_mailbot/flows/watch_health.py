@@ -16,11 +16,14 @@ from functools import partial
 
 from pqr_mailbot.adapters.alarm_command import AlarmCommand
 from pqr_mailbot.adapters.sqlite_health import look
-from pqr_mailbot.adapters.sqlite_store import DaemonLock, Store
+from pqr_mailbot.adapters.sqlite_store import DaemonLock, Store, StoreProblem, words_of
 from pqr_mailbot.domain.alarms import Alarm, Sighting, Turn, letters, turn
 from pqr_mailbot.domain.health import STORE, Expected, Problem, problems, store_trouble
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.handle import Handler
+from pqr_mailbot.flows.weather import weather_in
+
+WHO = "health"  # is held up by the weather
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,7 @@ class HealthWatch:
 
     async def look(self) -> None:
         """One look, and everything that follows from it."""
-        now, trouble = self.clock(), self.books.trouble
-        self.books.trouble = ""
+        now, trouble = self.clock(), self.books.weather.words(but=WHO)
         try:
             this = await self.books.do(partial(self._judged, trouble=trouble, now=now))
             if self._unwritten:
@@ -58,9 +60,11 @@ class HealthWatch:
             self._sightings = this.sightings
             if this.begun or this.ended:
                 self.on_letters()
+            self.books.weather.good(WHO)
         except sqlite3.OperationalError as error:
-            self.books.trouble = ""  # what this look met is no news to the next
-            this = self._from_memory(str(error), now)
+            words = weather_in(error) or str(error)
+            self.books.weather.bad(WHO, words)
+            this = self._from_memory(words, now)
         await self._tell(this)
 
     def _judged(self, store: Store, trouble: str, now: datetime) -> Turn:
@@ -94,21 +98,21 @@ class HealthWatch:
         return this
 
     async def _tell(self, this: Turn) -> None:
-        for alarm in this.begun:
-            log.error("alarm: %s", alarm.text)
-        for alarm in this.ended:
-            log.warning("all clear: %s", alarm.text)
+        for level, kind, alarms in ((logging.ERROR, "alarm", this.begun), (logging.WARNING, "all clear", this.ended)):
+            for alarm in alarms:
+                if alarm.name != STORE:  # of that the weather speaks in the log
+                    log.log(level, "%s: %s", kind, alarm.text)
         for kind, alarms in (("alarm", this.begun), ("all_clear", this.ended)):
             if alarms:
                 await self.command.run(kind, [one.name for one in alarms], _lines(alarms))
 
 
-async def tell_of_the_end(lock: DaemonLock, command: AlarmCommand, words: str) -> None:
-    """The store cannot be used at all: by command once, however often we are started anew."""
+async def tell_of_the_end(lock: DaemonLock, command: AlarmCommand, error: StoreProblem | sqlite3.Error) -> None:
+    """The store cannot be used at all: by command once, however often we are started anew. Whoever ends says it in the
+    log."""
     if not lock.told and lock.note(told=True):
-        text = f"store: {words}"
-        log.error("alarm: %s", text)
-        await command.run("alarm", [STORE], f"{text}\n")
+        words = words_of(error) if isinstance(error, sqlite3.Error) else str(error)
+        await command.run("alarm", [STORE], f"store: {words}\n")
 
 
 def _lines(alarms: Sequence[Alarm]) -> str:

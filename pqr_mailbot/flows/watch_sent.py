@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +17,11 @@ from datetime import datetime
 
 from pqr_mailbot.adapters.connection import Trouble
 from pqr_mailbot.adapters.imap_mailbox import Mailbox
-from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store
+from pqr_mailbot.adapters.sqlite_store import Cursor, RawMail, Store, StoreProblem
 from pqr_mailbot.domain.backoff import LONGEST_DELAY, provider_delay
 from pqr_mailbot.flows.books import Books
 from pqr_mailbot.flows.fetching import Fetcher, counts_again, next_uid
+from pqr_mailbot.flows.weather import weather_in
 
 SENT_PROBLEM = "sent_problem"  # the facts under which `status` finds what is wrong with the folder,
 SENT_ABSENT = "sent_absent"  # and that there is none
@@ -66,9 +66,13 @@ class SentWatch:
             self._told.clear()
             try:
                 self.look()
-            except sqlite3.OperationalError as error:  # weather of the store; the cursor stands where it stood
-                log.error("store: %s; the Sent folder is looked at again later", error)
-            except Exception:  # a bug here must not close the desk: the inbox is read all the same
+                self.books.weather.good("sent")
+            except StoreProblem:
+                raise
+            except Exception as error:  # a bug here must not close the desk: the inbox is read all the same
+                if words := weather_in(error):  # the cursor stands where it stood
+                    self.books.weather.bad("sent", words)
+                    continue
                 log.exception("looking at the Sent folder broke")
                 self._failed("broken", "looking at the Sent folder broke (the log says where)")
         self.close()
