@@ -15,10 +15,9 @@ from servers import Authority, Dovecot, SmtpServer
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
     """A command that runs in this process sets up the log for streams that end with its test."""
-    before = logging.root.handlers
-    logging.root.handlers = list(before)
+    before = list(logging.root.handlers)
     yield
-    logging.root.handlers = before
+    logging.root.handlers[:] = [handler for handler in logging.root.handlers if handler in before]
 
 
 def missing(words: str) -> NoReturn:

@@ -48,6 +48,7 @@ from pqr_mailbot.flows.providers import Standing
 from pqr_mailbot.flows.receive import Reading, Receiver
 from pqr_mailbot.flows.refused import Refusals
 from pqr_mailbot.flows.watch_sent import SentWatch
+from pqr_mailbot.flows.weather import Weather
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 PATIENCE = timedelta(minutes=15)  # as the daemon's
@@ -93,6 +94,7 @@ class Books:
     """`flows.books.Books` without its thread."""
 
     store: Store
+    weather: Weather = field(default_factory=lambda: Weather(lambda _: None))
 
     def do_now(self, work: Callable[[Store], Any]) -> Any:
         return work(self.store)

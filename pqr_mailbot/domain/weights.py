@@ -9,9 +9,9 @@ so that a long mail shouts no louder than a short one.
 from __future__ import annotations
 
 import re
-import sys
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pqr_mailbot.domain import features
@@ -22,7 +22,10 @@ HEADING = "feature"
 LOUDEST = 1_000  # of any weight: a score stays a number
 LONGEST_SHOWN = 100  # characters of a feature whose row cannot be used
 
+REMEMBERED = 20_000  # rows that some mail had: common ones are read once, and all of them would fill the memory
+
 _NAME = re.compile(r"[a-z][a-z_]*")
+_HEADING = re.compile(r"(?:#[^\n]*\n|\n)*([^\n#][^\n]*)(?:\n|$)")  # the first row that is no comment
 
 
 class WeightsError(ValueError):
@@ -46,34 +49,72 @@ class _Row:
     loudest: int
 
 
+class _Table:
+    """The rows of the file, found by their feature in the text as it stands: as objects of their own they would take
+    many times the memory."""
+
+    def __init__(self, text: str) -> None:
+        """`text`: rows, blank lines and comments."""
+        self._text = text.encode() + b"\n"
+        size = 1 << (2 * self._text.count(b"\n")).bit_length()  # at most half full
+        self._mask, self._slots = size - 1, array("I", bytes(4 * size))  # open addressing; 0: empty
+        start = 0
+        while start < len(self._text):
+            end = self._text.index(b"\n", start)
+            if end > start and self._text[start] != ord("#"):
+                tab = self._text.find(b"\t", start, end)
+                self._slots[self._slot(self._text[start : tab if tab >= 0 else end])] = start + 1
+            start = end + 1
+
+    def _slot(self, feature: bytes) -> int:
+        """The slot in which the feature's place stands, plus one; or would stand."""
+        at, length = hash(feature) & self._mask, len(feature)
+        while (start := self._slots[at]) and not (
+            self._text.startswith(feature, start - 1) and self._text[start - 1 + length] in b"\t\n"
+        ):
+            at = (at + 1) & self._mask
+        return at
+
+    def cells(self, feature: str) -> str | None:
+        """What stands behind a feature; None: it has no row."""
+        known = feature.encode("utf-8", "replace")
+        if not (start := self._slots[self._slot(known)]):
+            return None
+        return self._text[start + len(known) : self._text.index(b"\n", start)].decode()
+
+    def features(self) -> Iterator[str]:
+        for start in self._slots:
+            if start:
+                yield self._text[start - 1 : self._text.index(b"\n", start)].partition(b"\t")[0].decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     types: tuple[str, ...]
     concepts: Concepts
-    _cells: Mapping[str, str]  # feature -> its row as it stands: reading all would take longer than a mail may
-    _rows: dict[str, _Row] = field(default_factory=dict)  # those that some mail had
+    _table: _Table
+    _rows: dict[str, _Row] = field(default_factory=dict)  # the latest that some mail had
 
     @classmethod
     def parse(cls, tsv: str, concepts: Concepts) -> Weights:
         """Raises WeightsError for a table without a heading; `prove` reads the rows."""
-        lines = [line for line in tsv.removeprefix("\ufeff").split("\n") if line and line[0] != "#"]
-        heading = lines[0].split("\t") if lines else []
-        if len(heading) < 3 or heading[0] != HEADING or not all(map(_NAME.fullmatch, heading)):
+        text = tsv.removeprefix("\ufeff")
+        found = _HEADING.match(text)
+        heading = found[1].split("\t") if found else []
+        if not found or len(heading) < 3 or heading[0] != HEADING or not all(map(_NAME.fullmatch, heading)):
             raise WeightsError(f"expected a heading '{HEADING}' and the names of the types, divided by tabs")
         if len(set(heading)) < len(heading):
             raise WeightsError("a type stands twice in the heading")
-        # Half of the rows say the same as another.
-        cells = {feature: sys.intern(rest) for feature, _, rest in (line.partition("\t") for line in lines[1:])}
-        return cls(tuple(heading[1:]), concepts, cells)
+        return cls(tuple(heading[1:]), concepts, _Table(text[found.end() :]))
 
     def prove(self) -> None:
         """Reads every row. Raises WeightsError naming the first that cannot be used."""
-        for feature in (START, *self._cells):
+        for feature in sorted(self._table.features()):
             self._row(feature)
 
     def _row(self, feature: str) -> _Row | None:
         row = self._rows.get(feature)
-        if row is None and (cells := self._cells.get(feature)) is not None:
+        if row is None and (cells := self._table.cells(feature)) is not None:
             try:
                 weights = tuple(float(cell or 0) for cell in cells.split("\t"))
             except ValueError:
@@ -83,20 +124,20 @@ class Weights:
                 raise WeightsError(
                     f"{shown!r}: expected {len(self.types)} weights from -{LOUDEST} to {LOUDEST}, divided by tabs"
                 )
+            if len(self._rows) >= REMEMBERED:
+                self._rows.clear()
             row = self._rows[feature] = _Row(weights, max(range(len(weights)), key=weights.__getitem__))
         return row
 
     def score(self, subject: str, text: str) -> tuple[dict[str, float], list[Voice]]:
         """What the mail scores for each type, and the words that spoke for one, loudest first."""
         found = features.read(subject, text, self.concepts)
-        cells, start = self._cells, self._row(START)
+        start = self._row(START)
         sums = list(start.weights) if start else [0.0] * len(self.types)
         heard: dict[tuple[Place, int], float] = defaultdict(float)
         for number_of_kind, kind in enumerate(found.kinds):
             share = features.share(number_of_kind, len(kind))
-            known = [
-                (place, row) for feature, place in kind.items() if feature in cells and (row := self._row(feature))
-            ]
+            known = [(place, row) for feature, place in kind.items() if (row := self._row(feature))]
             for number, column in enumerate(zip(*(row.weights for _, row in known), strict=True)):
                 sums[number] += sum(column) * share
             for place, row in known:
