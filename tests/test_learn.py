@@ -104,9 +104,10 @@ def test_the_shipped_weights_can_be_used() -> None:
 @pytest.fixture
 def some_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of the shipped mails: to learn from all takes half a minute."""
-    lines = lzma.decompress(learn.SHIPPED.read_bytes()).splitlines(keepends=True)
+    everything = lzma.decompress(learn.SHIPPED.read_bytes()).splitlines(keepends=True)
+    lines = [line for line in everything if json.loads(line)["group"] in ("writer 1", "writer 5", "writer 9")]
     some = tmp_path / "some.jsonl.xz"
-    some.write_bytes(lzma.compress(b"".join(lines[::16])))
+    some.write_bytes(lzma.compress(b"".join(lines[::4])))
     monkeypatch.setattr(learn, "SHIPPED", some)
 
 
