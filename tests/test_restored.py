@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email import message_from_bytes
@@ -214,6 +214,21 @@ def test_without_a_proof_the_number_is_new_and_the_acknowledgement_waits(day: Di
     told = bench.letters("notification")[-1].text
     assert "se perdieron al restaurar una copia" in " ".join(told.split()) and "#acusar" in told
     assert damages(day.path) == []
+
+
+def test_numbers_are_skipped_once_however_often_it_is_begun(day: Disaster) -> None:
+    day.receive(from_diego(1))
+    bench = day.strike()
+
+    def dies(_: Sequence[int]) -> Iterable[int]:
+        raise InterruptedError
+
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            Aftermath(bench.handler, RESTORE + HOUR, 1, dies).settle()
+    day.settle()
+    assert [row["reference"] for row in bench.tickets()] == [ONE, THREE]
+    assert day.events("references_skipped") == [skipped_words(2026, 2, 2)]
 
 
 def test_numbers_are_not_given_again_when_the_server_has_renumbered_the_inbox(day: Disaster) -> None:

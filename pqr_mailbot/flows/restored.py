@@ -97,8 +97,8 @@ class Aftermath:
         last = ledger.counters()
         highest = counters(letters, subjects, last, years)
         if not letters:  # no mail opens more than one case, so no more numbers can have been given
-            came = max(came, self.arrived)
-            highest = {year: max(highest.get(year, 0), last.get(year, 0) + came) for year in years}
+            came, then = max(came, self.arrived), ledger.counters_then()
+            highest = {year: max(highest.get(year, 0), then.get(year, 0) + came) for year in years}
         for year, number in ledger.given().items():
             if number > last.get(year, 0):
                 highest[year] = max(highest.get(year, 0), number)
