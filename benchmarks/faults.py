@@ -48,11 +48,11 @@ MOMENTS = 31  # a try spoils one of so many moments of a session; a prime number
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks of a row; `steps` counts those of a story."""
+    """What the command line asks of a row; `steps`: those of a story worth dying before."""
 
     chance: random.Random
     most: int | None
-    steps: Callable[[Variant], int]
+    steps: Callable[[Variant], range]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def _site() -> Site:
     return stack.enter_context(Site.open())
 
 
-def _count_steps(variant: Variant) -> int:
-    return len(_calm(variant).steps)
+def _steps(variant: Variant) -> range:
+    return _calm(variant).worth_it
 
 
 def _killed(variant: Variant, number: int) -> Tally:
@@ -151,13 +151,13 @@ def _quiet() -> None:
 
 
 def _each_step(variant: Variant, asked: Asked) -> Sequence[int]:
-    every = range(1, asked.steps(variant) + 1)  # in any order: a row that is given little time sees something of all
+    every = asked.steps(variant)  # in any order: a row that is given little time sees something of all
     return asked.chance.sample(every, min(asked.most or len(every), len(every)))
 
 
 def _pairs(variant: Variant, asked: Asked) -> Sequence[int]:
-    chance, last = asked.chance, asked.steps(variant)
-    return [chance.randint(1, last) * AGAIN + chance.randint(1, 300) for _ in range(asked.most or INSTANTS)]
+    chance, every = asked.chance, asked.steps(variant)
+    return [chance.choice(every) * AGAIN + chance.randint(1, 300) for _ in range(asked.most or INSTANTS)]
 
 
 def _stories(asked: Asked) -> Sequence[int]:
@@ -180,13 +180,16 @@ def _of(variant: Variant) -> tuple[Campaign, Campaign]:
     )
 
 
+def _again(name: str, variant: Variant) -> Campaign:
+    broken = "SIGKILL, and again while it recovers" + (f" · {variant.name}" if variant.restored else "")
+    return Campaign(name, broken, partial(_pairs, variant), partial(_killed_again, variant))
+
+
 # A new fault is a row: its name, what is broken, the numbers of its tries, and what a try with a number does.
 CAMPAIGNS: list[Campaign] = [
     *(row for variant in VARIANTS for row in _of(variant)),
-    Campaign(
-        "recovery", "SIGKILL, and again while it recovers", partial(_pairs, VARIANTS[0]),
-        partial(_killed_again, VARIANTS[0]),
-    ),
+    _again("recovery", VARIANTS[0]),
+    *(_again(f"recovery, {variant.name}", variant) for variant in VARIANTS if variant.restored),
     Campaign(
         "servers", "servers that go away, refuse, or hang up after the final dot (tests)", _once,
         partial(_tested, ["tests/test_daemon.py", "tests/test_deliver.py"], "provider or refused or lost or trouble"),
@@ -262,7 +265,7 @@ def main() -> int:
     with ProcessPoolExecutor(asked.jobs, spawn, _quiet) as pool:
         for campaign in CAMPAIGNS:
             if asked.only in campaign.name:
-                given = Asked(random.Random(asked.seed), asked.kills, lambda v: pool.submit(_count_steps, v).result())
+                given = Asked(random.Random(asked.seed), asked.kills, lambda v: pool.submit(_steps, v).result())
                 tally = _row(campaign, pool, given, asked.jobs, asked.seconds)
                 good &= tally.good
                 print(_line(campaign, tally), flush=True)

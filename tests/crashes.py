@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from invariants import Books, Tally, audit, books_of
 from servers import wait_until
 from steps import DIES_AT
-from workdays import MOMENTS, Site, Story, Variant
+from workdays import AFTERWARDS, Site, Story, Variant
 
 WIDTH = 4  # letters under way at once: smtp.max_connections as it comes
 ROUNDS = 8  # of `run --once` at one moment, after which it must be done
@@ -43,7 +43,7 @@ class Calm:
         chapters: list[Chapter] = []
         self.books = []
         with self._begun(None) as story:
-            for moment in range(len(MOMENTS)):
+            for moment in range(len(self.variant.moments)):
                 chapters += self._lived(story, moment, sum(len(chapter.steps) for chapter in chapters))
                 self.books.append(books_of(story.desk.store, story.server.received))
         return chapters
@@ -81,7 +81,17 @@ class Calm:
             if chapter.first:
                 story.next_moment()
             crashes = _lived_through(story)
-            return audit(story.desk.store, story.server.received, self.books[chapter.moment], crashes, WIDTH)
+            while self.variant.restored and story.next_moment():  # what is lost with the store shows only later
+                crashes += _lived_through(story)
+            return self._audited(story, crashes + story.crashes)
+
+    def _audited(self, story: Story, crashes: int) -> Tally:
+        lost = story.lost_store if self.variant.restored else None
+        calm = self.books[min(story.moment, len(self.books) - 1)]
+        tally = audit(story.desk.store, story.server.received, calm, crashes, WIDTH, lost)
+        if lost:
+            tally.broken += _left_behind(story)
+        return tally
 
     def killed_by_chance(self, seed: int, at_most: int) -> Tally:
         """The whole story with the daemon, killed at so many random instants. `tried`: how often it was."""
@@ -90,14 +100,16 @@ class Calm:
             kills = 0
             while story.next_moment():
                 kills += _killed_until_settled(story, chance, at_most - kills)
-            tally = audit(story.desk.store, story.server.received, self._in_the_end, kills, WIDTH)
+            assert self.chapters
+            tally = self._audited(story, kills)
             tally.tried = kills
             return tally
 
     @property
-    def _in_the_end(self) -> Books:
-        assert self.chapters
-        return self.books[-1]
+    def worth_it(self) -> range:
+        """The steps before which a death is worth trying: where a store is restored, only those from then on."""
+        early = [chapter for chapter in self.chapters if self.variant.restored and chapter.moment < AFTERWARDS]
+        return range(sum(len(chapter.steps) for chapter in early) + 1, len(self.steps) + 1)
 
     @contextmanager
     def _begun(self, place: Path | None) -> Iterator[Story]:
@@ -106,6 +118,14 @@ class Calm:
             Story(self.site, self.variant, Path(folder), place) as s,
         ):
             yield s
+
+
+def _left_behind(story: Story) -> Iterator[str]:
+    """By a restore: whatever waits for a person has to be named, and no half a copy may lie there."""
+    said = {(one["letter"], one["reference"]) for one in story.desk.json("outbox", "--state", "uncertain")}
+    yield from (f"uncertain, and not named: {one}" for one in story.uncertain() - said)
+    yield from (f"left behind: {one.name}" for one in story.desk.directory.glob("*.partial*"))
+    yield from (f"left behind: {one.name}" for one in story.desk.directory.glob(".*.partial*"))
 
 
 def _lived_through(story: Story) -> int:

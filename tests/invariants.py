@@ -17,6 +17,7 @@ from typing import Any
 from servers import Received
 
 from pqr_mailbot.adapters.sqlite_store import event_hash
+from pqr_mailbot.adapters.sqlite_verify import damages
 
 Letter = tuple[Any, ...]  # its name, whom it went to, about which case
 
@@ -74,11 +75,15 @@ def books_of(store: Path, received: Sequence[Received]) -> Books:
         return Books(pages, Counter(key for key, copies, _ in _letters(db, received) if copies))
 
 
-def audit(store: Path, received: Sequence[Received], calm: Books, crashes: int, width: int) -> Tally:
-    """`calm`: of a desk that was left in peace. `width`: how many letters may be under way at once."""
+def audit(
+    store: Path, received: Sequence[Received], calm: Books, crashes: int, width: int, given_up: Path | None = None
+) -> Tally:
+    """`calm`: of a desk that was left in peace. `width`: how many letters may be under way at once. `given_up`: the
+    store in whose place a backup was put, if one was."""
     found, tally = books_of(store, received), Tally(tried=1, owed=calm.delivered.total())
     with _reading(store) as db:
         tally.broken += [*_unsound(db), *_differences(calm, found, _never_told(db))]
+        tally.broken += _holes(db) if given_up is None else map(str, damages(store))
     lost, more = calm.delivered - found.delivered, found.delivered - calm.delivered
     tally.lost, tally.unexplained = lost.total(), more.total()
     tally.broken += [f"lost: {one}" for one in lost.elements()] + [f"once too often: {one}" for one in more.elements()]
@@ -89,10 +94,91 @@ def audit(store: Path, received: Sequence[Received], calm: Books, crashes: int, 
             if copies - 1 > explained:
                 tally.unexplained += copies - 1 - explained
                 tally.broken.append(f"{copies} copies, interrupted {interrupted} times: {key}")
-        tally.broken += [f"nobody knows of a letter with Message-ID {one}" for one in _unknown(db, received)]
+        unknown = _unknown(db, received)
+    if given_up:
+        with _reading(store) as db, _reading(given_up) as before:
+            unknown &= _unknown(before, received)
+            tally += _after_restore(db, before, received)
+    tally.broken += [f"nobody knows of a letter with Message-ID {one}" for one in unknown]
     if tally.explained > crashes * width:
         tally.broken.append(f"{tally.explained} letters went twice after {crashes} crashes of {width} connections")
     return tally
+
+
+# -- after a restore ---------------------------------------------------------------------------------------------------
+
+# What a letter is, whatever its number and its token are: its name, whom it goes to, the mail that opened its case. The
+# mail that it answers comes from its header.
+_LETTERS = """SELECT message_id, letter, recipient, (SELECT message_id FROM message
+        WHERE message.reference = outbox.reference AND direction = 'in' ORDER BY id LIMIT 1) AS opening,
+    raw, state, interrupted FROM outbox WHERE customer_facing ORDER BY id"""
+_HELD_ANSWERS = """SELECT message_id FROM inbound WHERE id IN (SELECT inbound_id FROM held_mail)"""
+_OPENED = """SELECT reference, (SELECT message_id FROM message WHERE message.reference = ticket.reference
+    AND direction = 'in' ORDER BY id LIMIT 1) FROM ticket"""
+_MAILS = "SELECT DISTINCT message_id FROM inbound WHERE folder = 'inbox' AND reference IS NOT NULL"
+
+
+@dataclass
+class _Fate:
+    """Of one letter to a customer, in the life that was lost and in the one that followed."""
+
+    copies: int = 0
+    interrupted: int = 0
+    states: set[str] = field(default_factory=set)  # of what the store in force says of it
+
+
+def _after_restore(db: sqlite3.Connection, before: sqlite3.Connection, received: Sequence[Received]) -> Tally:
+    """What a customer was promised holds across both lives; `before`: the store that was lost."""
+    tally = Tally()
+    for what, fate in _fates(db, before, received).items():
+        explained = min(max(fate.copies - 1, 0), fate.interrupted)
+        if fate.copies - 1 > explained:
+            tally.unexplained += fate.copies - 1 - explained
+            tally.broken.append(f"a customer got it {fate.copies} times: {what}")
+        if not fate.copies and not fate.states & {"uncertain", "queued", "dead"}:
+            tally.lost += 1
+            tally.broken.append(f"nobody got it, and it is not uncertain: {what}")
+        if fate.copies and not fate.states and not _waits_for_a_person(db, what):
+            tally.broken.append(f"a customer got it, and the store does not know: {what}")
+    caseless = _column(before, _MAILS) - _column(db, _MAILS)
+    tally.lost += len(caseless)
+    tally.broken += [f"had a case before, and has none: {one}" for one in sorted(caseless)]
+    opened, then = dict(db.execute(_OPENED)), dict(before.execute(_OPENED))
+    tally.broken += [
+        f"{reference} is of {opened[reference]}, and was of {then[reference]}"
+        for reference in sorted({*opened} & {*then})
+        if opened[reference] != then[reference]
+    ]
+    return tally
+
+
+def _fates(
+    db: sqlite3.Connection, before: sqlite3.Connection, received: Sequence[Received]
+) -> dict[tuple[str, ...], _Fate]:
+    copies, fates, seen = Counter(map(_id_of, received)), dict[tuple[str, ...], _Fate](), dict[str, tuple[str, ...]]()
+    for life in (db, before):
+        for own_id, letter, recipient, opening, raw, state, interrupted in life.execute(_LETTERS):
+            known = own_id in seen  # in both lives
+            what = seen.setdefault(own_id, (letter, recipient, opening or "", _header("In-Reply-To", raw)))
+            fate = fates.setdefault(what, _Fate())
+            fate.interrupted += interrupted
+            if not known:
+                fate.copies += copies[own_id]
+            if life is db:
+                fate.states.add(state)
+    return fates
+
+
+def _waits_for_a_person(db: sqlite3.Connection, what: tuple[str, ...]) -> bool:
+    """An agent's answer of the lost time is held for a word of theirs."""
+    return what[0] == "answer" and bool(_column(db, _HELD_ANSWERS))
+
+
+def _column(db: sqlite3.Connection, sql: str) -> set[str]:
+    return {row[0] for row in db.execute(sql)}
+
+
+# -- one store ---------------------------------------------------------------------------------------------------------
 
 
 def _reading(store: Path) -> closing[sqlite3.Connection]:
@@ -113,7 +199,11 @@ def _unknown(db: sqlite3.Connection, received: Iterable[Received]) -> set[str]:
 
 
 def _id_of(letter: Received) -> str:
-    match = re.search(rb"^Message-ID:\s*(\S+)", letter.data, re.IGNORECASE | re.MULTILINE)
+    return _header("Message-ID", letter.data)
+
+
+def _header(name: str, raw: bytes) -> str:
+    match = re.search(rb"^%s:\s*(\S+)" % name.encode(), raw, re.IGNORECASE | re.MULTILINE)
     return match[1].decode() if match else "none"
 
 
@@ -138,7 +228,6 @@ def _never_told(db: sqlite3.Connection) -> Counter[tuple[Any, ...]]:
 def _unsound(db: sqlite3.Connection) -> Iterator[str]:
     for check in ("integrity_check", "foreign_key_check"):
         yield from (f"{check}: {row}" for row in db.execute(f"PRAGMA {check}") if row[0] != "ok")
-    yield from _holes(db)
     yield from _broken_chain(db)
     twice = db.execute(
         """SELECT inbound_id, count(*) FROM message WHERE inbound_id IS NOT NULL AND direction = 'in'

@@ -1,8 +1,8 @@
 """Inside a forked program: it can live at another time, and die at its N-th step.
 
-A step changes something outside of the process: a statement that is more than a look into the store, and whatever is
-said to a server. Who dies before each of them has died everywhere: before the next step is after the answer to this one
-was read, too.
+A step changes something outside of the process: a statement that is more than a look into the store, a file that gets
+another name or goes, and whatever is said to a server. Who dies before each of them has died everywhere: before the
+next step is after the answer to this one was read, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import socket
 import sqlite3
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ STEPS = "DESK_STEPS"  # a file that gets a line for each step; processes that fo
 DIES_AT = "DESK_DIES_AT"  # numbers of steps before which it ends by SIGKILL, with commas between them
 
 _READING = ("SELECT", "PRAGMA", "--")  # "--": a trigger's statement, part of the one that fired it
+_FILES = {"os.rename": "file renamed", "os.link": "file linked", "os.remove": "file removed"}  # audited by Python
 
 
 def prepare(environ: Mapping[str, str]) -> None:
@@ -31,7 +33,8 @@ def prepare(environ: Mapping[str, str]) -> None:
     if file := environ.get(CLOCK):
         from pqr_mailbot import cli
 
-        cli.Daemon = partial(cli.Daemon, clock=partial(_now, Path(file)))  # type: ignore[assignment, misc]
+        now = partial(_now, Path(file))
+        cli.Daemon, cli.utc_now = partial(cli.Daemon, clock=now), now  # type: ignore[assignment, misc]
     if file := environ.get(STEPS):
         _Steps(Path(file), frozenset(map(int, filter(None, environ.get(DIES_AT, "").split(","))))).watch()
 
@@ -58,6 +61,11 @@ class _Steps:
         sqlite3.connect = self._traced(sqlite3.connect)  # type: ignore[assignment]
         ssl.SSLSocket.send = self._counted("imap", ssl.SSLSocket.send)  # type: ignore[method-assign]
         socket.socket.send = self._counted("smtp", socket.socket.send)  # type: ignore[method-assign]
+        sys.addaudithook(self._audited)
+
+    def _audited(self, event: str, _: tuple[object, ...]) -> None:
+        if what := _FILES.get(event):
+            self.take(what)
 
     def _traced(self, connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
         @wraps(connect)

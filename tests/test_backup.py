@@ -193,6 +193,16 @@ def test_the_command(say: Callable[..., tuple[int, str, str]], store: Path) -> N
 # -- restore -------------------------------------------------------------------------------------------------------
 
 
+def test_a_restore_clears_away_what_a_killed_one_left(store: Path, tmp_path: Path) -> None:
+    back_up(store, tmp_path / "copy.db")
+    left = [tmp_path / f".desk.db.a1b2_3d4.partial{suffix}" for suffix in ("", "-journal")]
+    others = [tmp_path / name for name in (".desk.db.other.a1b2_3d4.partial", ".desk.db.swp")]
+    for path in (*left, *others):
+        path.touch()
+    restore(tmp_path / "copy.db", store, NOW, force=True)
+    assert store.name == "desk.db" and not any(path.exists() for path in left) and all(path.exists() for path in others)
+
+
 def test_a_restore_where_there_is_no_store(store: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "desk.db"
     target.parent.mkdir()

@@ -65,6 +65,38 @@ def test_killed_after_the_mailbox_has_moved(site: Site, tmp_path: Path) -> None:
     assert (tally.broken, tally.good) == ([], True)
 
 
+# -- after a restore -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def restored(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    variant = next(one for one in VARIANTS if one.restored and not one.saves)
+    return Calm(site, variant, tmp_path_factory.mktemp("restored"))
+
+
+def test_killed_while_a_backup_is_restored_and_while_it_is_reconciled(restored: Calm) -> None:
+    put, *_ = [n for n in restored.worth_it if restored.steps[n - 1] == "file renamed"]
+    opened = [n for n in restored.worth_it if restored.steps[n - 1].startswith("sqlite INSERT INTO ticket (")]
+    tally = restored.killed_at(put, again_after=opened[1] - put)
+    assert (tally.broken, tally.good) == ([], True)
+
+
+def test_what_a_restore_leaves_in_doubt(restored: Calm) -> None:
+    """Fabio and Gloria answered letters of the lost day; nothing proves Hugo's number, or that he has a letter."""
+    place = next(chapter for chapter in restored.chapters if chapter.moment == len(restored.books) - 1).place
+    with closing(sqlite3.connect(place / "desk.db")) as db:
+        opened = dict(db.execute("SELECT customer, number FROM ticket WHERE number > 4"))
+    assert opened == {"fabio@correo.test": 5, "gloria@otro.test": 6, "hugo@correo.test": 13, "ines@otro.test": 14}
+    letters = restored.books[-1].pages["letters"]
+    assert sorted(row[:2] for row in letters if row[3] == "uncertain") == [
+        ("acknowledgement", "fabio@correo.test"),
+        ("acknowledgement", "gloria@otro.test"),
+        ("acknowledgement", "hugo@correo.test"),
+        ("reopened", "clara@correo.test"),
+        ("survey", "clara@correo.test"),
+    ]
+
+
 # -- the audit itself ----------------------------------------------------------------------------------------------
 
 
@@ -106,6 +138,45 @@ def test_the_audit_sees_what_is_wrong(calm: Calm, tmp_path: Path) -> None:
         received = list(pickle.loads((last.place / "story").read_bytes())[-1])
         spoil(copy, received)
         found = audit(copy, received, calm.books[-2], 1, WIDTH)
+        assert found.good is (what == "nothing"), (what, found)
+        assert any(words in one for one in found.broken) or found.good, (what, found.broken)
+
+
+def send_what_is_uncertain(store: Path, got: list[Received]) -> None:
+    with closing(sqlite3.connect(store)) as db:
+        sql = "SELECT recipient, raw FROM outbox WHERE state = 'uncertain' AND recipient LIKE 'hugo%'"
+        got += [Received("", (recipient,), raw, got[0].at) for recipient, raw in db.execute(sql)]
+
+
+SPOILT_BY_RESTORE: list[tuple[str, Spoil, str]] = [
+    ("a letter sent again", send_what_is_uncertain, "a customer got it 2 times"),
+    (
+        "a letter forgotten",
+        lambda store, _: change(store, "DELETE FROM outbox WHERE recipient LIKE 'hugo%'"),
+        "the store does not know",
+    ),
+    (
+        "a mail without a case",
+        lambda store, _: change(store, "UPDATE inbound SET reference = NULL WHERE sender LIKE 'hugo%'"),
+        "had a case before",
+    ),
+    (
+        "a number given to two",
+        lambda store, _: change(store, "UPDATE message SET message_id = 'x' WHERE message_id = '<f1@correo.test>'"),
+        "PQR-2026-000005 is of x, and was of <f1@correo.test>",
+    ),
+    ("a hole", lambda store, _: change(store, "UPDATE reference_counter SET last = last + 1"), "check='counter'"),
+]
+
+
+def test_the_audit_sees_what_a_restore_has_spoilt(restored: Calm, tmp_path: Path) -> None:
+    place = next(chapter for chapter in restored.chapters if chapter.moment == len(restored.books) - 1).place
+    for number, (what, spoil, words) in enumerate([("nothing", lambda *_: None, ""), *SPOILT_BY_RESTORE]):
+        copy = tmp_path / f"{number}.db"
+        shutil.copy(place / "desk.db", copy)
+        received = list(pickle.loads((place / "story").read_bytes())[-1])
+        spoil(copy, received)
+        found = audit(copy, received, restored.books[-2], 0, WIDTH, place / "desk.db-lost")
         assert found.good is (what == "nothing"), (what, found)
         assert any(words in one for one in found.broken) or found.good, (what, found.broken)
 

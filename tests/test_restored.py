@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email import message_from_bytes
@@ -31,7 +31,6 @@ from pqr_mailbot.domain.lost_time import (
 )
 from pqr_mailbot.domain.model import Address
 from pqr_mailbot.domain.situation import Desk
-from pqr_mailbot.flows.apply import Doubt
 from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.handle import Handler
 from pqr_mailbot.flows.restored import Aftermath, Settled, must_not_be_held
@@ -233,6 +232,21 @@ def test_without_a_proof_the_number_is_new_and_the_acknowledgement_waits(day: Di
     assert damages(day.path) == []
 
 
+def test_numbers_are_skipped_once_however_often_it_is_begun(day: Disaster) -> None:
+    day.receive(from_diego(1))
+    bench = day.strike()
+
+    def dies(_: Sequence[int]) -> Iterable[int]:
+        raise InterruptedError
+
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            Aftermath(bench.handler, RESTORE + HOUR, 1, dies).settle()
+    day.settle()
+    assert [row["reference"] for row in bench.tickets()] == [ONE, THREE]
+    assert day.events("references_skipped") == [skipped_words(2026, 2, 2)]
+
+
 def test_numbers_are_not_given_again_when_the_server_has_renumbered_the_inbox(day: Disaster) -> None:
     """Then its UIDs do not tell how many mails came: those that are there do."""
     for number in (1, 2, 3):
@@ -366,8 +380,41 @@ def test_a_night_without_letters_leaves_nothing_in_doubt(tmp_path: Path) -> None
     bench.take(eml())
     clock, evening = ClockRound(bench.handler), datetime(2026, 7, 13, 20, tzinfo=BOGOTA)
     night, noon = evening + 10 * HOUR, evening + 16 * HOUR
-    assert clock.make_up(Doubt(LostWork(), night), evening, night) == 0
-    assert clock.make_up(Doubt(LostWork(), noon), evening, noon) == 1
+    assert clock.make_up(LostWork(), evening, night, night) == 0
+    assert clock.make_up(LostWork(), evening, noon, noon) == 1
+    bench.close()
+
+
+@pytest.mark.parametrize("hours", [0, 7], ids=["at once", "in the evening"])
+def test_a_survey_of_the_lost_time_came_before_its_answer(tmp_path: Path, hours: int) -> None:
+    """Else the answer reopens a case that is over, and the survey that lies in Sent is nobody's."""
+    day = Disaster(tmp_path)
+    day.bench.close()
+    day.bench = Bench(day.path, LADDER)
+    day.bench.take(eml())
+    day.deliver()
+    day.bench.take(answered(day, "#resolver\n\nLe enviamos otro café."), BACKUP - HOUR)
+    day.deliver(BACKUP - HOUR)
+    day.back_up()
+    lost, night = datetime(2026, 6, 3, 10, tzinfo=BOGOTA), datetime(2026, 6, 3, 20, tzinfo=BOGOTA)
+    ClockRound(day.bench.handler).run(lost)
+    day.deliver(lost)
+    survey = day.bench.letters("survey")[0].raw
+    answer = reply(survey, CLARA.address, "Café vencido").replace(b"Y otra cosa: 9", b"5, gracias.")
+    day.receive(answer, lost + hours * HOUR)
+    day.provider_saves()
+    day.bench.close()
+    with only_daemon(day.path):
+        restore(day.copy, day.path, night, force=True)
+    day.bench = bench = Bench(day.path, LADDER)
+    for raw, at in day.inbox:
+        bench.post(raw, at)
+    for raw, at in day.saved:
+        bench.post(raw, at, folder=SENT)
+    Aftermath(bench.handler, night + HOUR).settle()
+    assert day.states("letter = 'survey'") == ["survey>clara@correo.test sent"]
+    assert [row["rating"] for row in bench.rows("SELECT rating FROM rating")] == [5]
+    assert [row["state"] for row in bench.tickets()] == ["resolved"]
     bench.close()
 
 

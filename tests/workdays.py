@@ -31,6 +31,12 @@ from pqr_mailbot.adapters.sqlite_store import stamp
 BOGOTA = ZoneInfo("America/Bogota")
 ANA, LEVEL_2 = "Ana Ruiz <ana@lohas.test>", "<coordinacion@lohas.test>"
 BERTA = "Berta Niño <berta@correo.test>"
+FABIO, GLORIA, HUGO, INES = (
+    "Fabio Mora <fabio@correo.test>",
+    "Gloria Rey <gloria@otro.test>",
+    "Hugo Sanz <hugo@correo.test>",
+    "Inés Vega <ines@otro.test>",
+)
 CLARA, DIEGO, EMILIA = (
     "Clara Gómez <clara@correo.test>",
     "Diego Paz <diego@otro.test>",
@@ -42,6 +48,8 @@ QUESTION = "¿Qué molienda sirve para una greca de seis tazas?"
 ILL = "Mi hijo tomó su bebida y terminó en urgencias con una reacción alérgica. ¿Qué contiene?"
 PRICE = "Quisiera saber el precio de 50 kilos de café en grano y si hacen envíos a Cali."
 PHOTO = "Adjunto la foto de la bolsa. ¿Qué sigue?"
+BROKEN, BILL = "El molino que me enviaron llegó roto. Quiero que lo cambien.", "Adjunto la factura del molino."
+PAPER, THANKS = "¿Venden filtros de papel para la cafetera?", "Gracias, ¿y cuánto cuesta el envío a Pasto?"
 
 
 # -- who writes by themselves ------------------------------------------------------------------------------------------
@@ -70,15 +78,40 @@ MOMENTS: tuple[tuple[datetime, Callable[[], list[bytes]]], ...] = (
 )
 
 
+def _mails_of_the_lost_day() -> list[bytes]:
+    return [
+        eml(FABIO, "Molino roto", BROKEN, "<f1@correo.test>"),  # he answers our acknowledgement,
+        eml(GLORIA, "Filtros", PAPER, "<g1@otro.test>"),  # she our answer,
+        eml(HUGO, "Horario", "¿Hasta qué hora abren los sábados?", "<h1@correo.test>"),  # and he is silent
+    ]
+
+
+def _mails_after_the_restore() -> list[bytes]:
+    return [eml(INES, "Café molido", "¿Tienen café descafeinado en grano?", "<i1@otro.test>")]
+
+
+BACKUP, RESTORE = datetime(2026, 6, 2, 2, 30, tzinfo=BOGOTA), datetime(2026, 6, 4, 7, 30, tzinfo=BOGOTA)
+LOST_DAY, AFTERWARDS = 2, 3  # which of these moments
+RESTORED_MOMENTS = (
+    *MOMENTS[:LOST_DAY],
+    (MOMENTS[LOST_DAY][0], _mails_of_the_lost_day),
+    (datetime(2026, 6, 4, 9, 0, tzinfo=BOGOTA), _mails_after_the_restore),
+    *MOMENTS[AFTERWARDS:],
+)
+
+
 # -- who answers -------------------------------------------------------------------------------------------------------
 
 
-def answer_to(letter: EmailMessage, recipient: str) -> tuple[str, bytes] | None:
-    """What a letter, as its recipient sees it, makes them write, and the folder of the office where it arrives."""
+Answer = Callable[[EmailMessage], bytes]
+
+
+def reaction_to(letter: EmailMessage, recipient: str) -> tuple[int, Answer] | None:
+    """What a letter, as its recipient sees it, makes them write, and the number of this reaction."""
     text = _words(letter)
-    for who, says, answer in REACTIONS:
+    for number, (who, says, answer) in enumerate(REACTIONS):
         if who.endswith(f"<{recipient}>") and re.search(says, text):
-            return SENT if answer is _from_the_mailbox else "INBOX", answer(letter)
+            return number, answer
     return None
 
 
@@ -88,7 +121,7 @@ def _words(letter: EmailMessage) -> str:
     return " ".join(str(part.get_content()).split())
 
 
-def _reply(who: str, text: str, subject: str = "", files: tuple[str, ...] = ()) -> Callable[[EmailMessage], bytes]:
+def _reply(who: str, text: str, subject: str = "", files: tuple[str, ...] = ()) -> Answer:
     def reply(letter: EmailMessage) -> bytes:
         seen = letter["Message-ID"]
         mark = hashlib.sha256(f"{text} {letter['X-PQR-Letter']}".encode()).hexdigest()[:16]
@@ -128,11 +161,16 @@ def _bounce(letter: EmailMessage) -> bytes:
 
 _TOLD = r"^(?!.*(?:Motivo:|Resumen|Su correo|Recordatorio)).*"  # a notification, and no letter about it
 # Who reacts, to which words of a letter, how. The first row that fits.
-REACTIONS: tuple[tuple[str, str, Callable[[EmailMessage], bytes]], ...] = (
+REACTIONS: tuple[tuple[str, str, Answer], ...] = (
     (CLARA, "cómo fue nuestra atención", _reply(CLARA, "5, muchas gracias.")),
     (CLARA, "[Rr]ecibimos", _reply(CLARA, PHOTO, "RV: re: pqr 2026 1 café", ("foto.jpg",))),
     (EMILIA, "[Rr]ecibimos", _bounce),
-    (ANA, "RETENIDO", _reply(ANA, "#enviar")),
+    (FABIO, "[Rr]ecibimos", _reply(FABIO, BILL, files=("factura.jpg",))),
+    (GLORIA, "de papel y de tela", _reply(GLORIA, THANKS)),
+    (ANA, "¿Escribió usted este correo.*Filtros", _reply(ANA, "#confirmar")),
+    (ANA, "RETENIDO(?!.*horas que se perdieron)", _reply(ANA, "#enviar")),  # else she knows what she has done already
+    (ANA, _TOLD + re.escape(BILL), _reply(ANA, "#nota Le enviamos otro.")),
+    (ANA, _TOLD + "filtros de papel", _reply(ANA, "Sí, de papel y de tela.\n\nAna Ruiz")),
     (ANA, _TOLD + re.escape(PHOTO), _reply(ANA, "#resolver\n\nMañana le devolvemos su dinero, Clara.\n\nAna Ruiz")),
     (ANA, _TOLD + "greca", _reply(ANA, "La media. Pregunte también a coordinacion@lohas.test.\n\nAna Ruiz")),
     (ANA, _TOLD + "urgencias", _reply(ANA, "#nota La llamé y no contesta.")),
@@ -154,9 +192,13 @@ class Variant:
     set_back: bool = (
         False  # on the third day the mailbox is as it was before anybody answered, and counts on from there
     )
+    restored: bool = False  # on the fourth day the store is lost, and a backup of the first is put in its place
+
+    @property
+    def moments(self) -> tuple[tuple[datetime, Callable[[], list[bytes]]], ...]:
+        return RESTORED_MOMENTS if self.restored else MOMENTS
 
 
-# A restore of yesterday's store is one more row here, once there is one, and what it does belongs to `_befalls`.
 VARIANTS = (
     Variant("plain"),
     Variant("Message-ID rewritten", rewrites=True),
@@ -164,6 +206,8 @@ VARIANTS = (
     Variant("rewritten and saved", rewrites=True, saves=True),
     Variant("mailbox moved", moved=True),
     Variant("mailbox set back by its provider", set_back=True),
+    Variant("old backup restored, letters saved in Sent", restored=True, saves=True),
+    Variant("old backup restored, Sent has none", restored=True),
 )
 
 
@@ -240,6 +284,7 @@ class Story:
             directory, site.dovecot, self.server, imap={"start_from": "2026-05-01", "folder": self.folder},
             hours="08:00-17:00", environ={STEPS: str(directory / "steps")},
         )  # fmt: skip
+        self.crashes = 0  # of what befell it
         self._answered: set[str] = set()  # letters, each known by the token it carries,
         self._seen = 0  # and how many copies were looked at
         self.moment = -1
@@ -306,11 +351,10 @@ class Story:
     def next_moment(self) -> bool:
         """Time goes on, and what comes by itself arrives. False: the story is over."""
         self.moment += 1
-        if self.moment == len(MOMENTS):
+        if self.moment == len(self.variant.moments):
             return False
-        begins, mails = MOMENTS[self.moment]
-        if self.moment == 2:
-            self._befalls(begins)
+        begins, mails = self.variant.moments[self.moment]
+        self._befalls(begins)
         self.desk.time_is(begins)
         for mail in mails():
             self._arrives(self.folder, mail)
@@ -319,12 +363,43 @@ class Story:
         return True
 
     def _befalls(self, now: datetime) -> None:
-        if self.variant.moved:
+        if self.variant.moved and self.moment == 2:
             self._move(now)
-        if self.variant.set_back:
+        if self.variant.restored and self.moment == LOST_DAY:
+            self.desk.time_is(BACKUP)
+            assert self._said("backup", str(self.desk.directory / _BACKUP)) == 0
+        if self.variant.restored and self.moment == AFTERWARDS:
+            self._lose_the_store()
+        if self.variant.set_back and self.moment == 2:
             self._link.close()
             self._put_back(self.desk.directory / _EARLIER)
             self._connect()
+
+    def _lose_the_store(self) -> None:
+        """And what an admin does then, as often as it takes."""
+        self.desk.time_is(RESTORE)
+        self.desk.store.rename(self.lost_store)
+        for beside in self.desk.directory.glob("desk.db-*"):
+            if beside.name.endswith(("-wal", "-shm")):
+                beside.rename(beside.with_name(beside.name.replace("desk.db", self.lost_store.name)))
+        while self._said("restore", "--force", str(self.desk.directory / _BACKUP)):
+            self.crashes += 1
+        while self._said("reconcile"):
+            self.crashes += 1
+            self._said("run", "--once", held=True)  # the service starts again
+
+    def _said(self, *words: str, held: bool = False) -> int:
+        """Returns 0, or less when it was killed."""
+        done = self.desk.say(*words, status=None)
+        if held and done.returncode == 1:
+            assert "nothing is sent until `reconcile`" in done.stderr, done.stderr
+            return 0
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        return done.returncode
+
+    @property
+    def lost_store(self) -> Path:
+        return self.desk.directory / "desk.db-lost"
 
     def _move(self, now: datetime) -> None:
         """All mail in another order, so that other UIDs stand for it, and received just now."""
@@ -343,11 +418,15 @@ class Story:
         for letter in self.server.received[self._seen :]:
             self._seen += 1
             mail = _parsed(rewritten(letter) if self.variant.rewrites else letter.data)
-            if mail["X-PQR-Letter"] not in self._answered:
-                self._answered.add(mail["X-PQR-Letter"])
-                answers += filter(None, [answer_to(mail, letter.rcpt_to[0])])
-        for folder, answer in sorted(answers):
-            self._arrives(folder if folder == SENT else self.folder, answer)
+            if reaction := reaction_to(mail, letter.rcpt_to[0]):
+                number, answer = reaction
+                # Who is told again, by a desk that knows no better, does not do it again.
+                known = str(number) if self.variant.restored else mail["X-PQR-Letter"]
+                if known not in self._answered:
+                    self._answered.add(known)
+                    answers.append((SENT if answer is _from_the_mailbox else self.folder, answer(mail)))
+        for folder, written in sorted(answers):
+            self._arrives(folder, written)
         return len(answers)
 
     def _arrives(self, folder: str, mail: bytes) -> None:
@@ -366,7 +445,7 @@ class Story:
         """What is still to be done, in words."""
         if not self.desk.store.exists() or any(one["waiting"] for one in self._rows(_WAITING, stamp(self.now))):
             return "mails or letters wait"
-        if MOMENTS[self.moment][0].hour > 7 and not self._clock_struck():
+        if self.variant.moments[self.moment][0].hour > 7 and not self._clock_struck():
             return "the clock has not struck"
         if not all(map(self._read_to_the_end, (self.folder, SENT))):
             return "the mailbox is not read to its end"
@@ -385,6 +464,11 @@ class Story:
             (is_now[b"UIDVALIDITY"], is_now[b"UIDNEXT"])
         ]
 
+    def uncertain(self) -> set[tuple[str, str]]:
+        """Letters that may have gone, each by its name and its case."""
+        rows = self._rows("SELECT letter, reference FROM outbox WHERE state = 'uncertain'")
+        return {(row["letter"], row["reference"]) for row in rows}
+
     def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         try:
             with closing(sqlite3.connect(self.desk.store, timeout=10)) as store:
@@ -395,6 +479,7 @@ class Story:
 
 
 _EARLIER = "desk.db-mail"  # how the mailbox was
+_BACKUP = "desk.db-backup"
 _KEPT = "desk.db*"
 _WAITING = """SELECT EXISTS (SELECT 1 FROM inbound WHERE state = 'new') OR EXISTS (
     SELECT 1 FROM outbox WHERE state = 'sending' OR (state = 'queued' AND next_attempt_at <= ?)) AS waiting"""

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from glob import escape
 from itertools import count
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def restore(backup: Path, store: Path, now: datetime, force: bool) -> Path | Non
             raise StoreProblem(f"{backup}: no backup there")
         store = store.resolve()  # a link to a store on another disk stays one
         _may_be_replaced(backup, store, force)
+        _clear_away(store)
         with closing(opened(backup)) as source, _copied(source, backup, store.parent, store.name) as copy:
             _must_be_sound(copy, backup)
             given = _numbers_given(store, copy)
@@ -72,6 +74,12 @@ def _may_be_replaced(backup: Path, store: Path, force: bool) -> None:
         raise StoreProblem(f"{store}: there is a store already; --force puts the backup in its place and keeps the old")
     if not stat.S_ISREG(store.stat().st_mode):
         raise StoreProblem(f"{store}: is no regular file, expected a store or nothing")
+
+
+def _clear_away(store: Path) -> None:
+    """Half a copy that an earlier restore left when it was killed: it holds the keys and all mail."""
+    for path in store.parent.glob(f".{escape(store.name)}.????????.partial*"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

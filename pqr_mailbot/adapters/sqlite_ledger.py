@@ -16,6 +16,7 @@ from pqr_mailbot.domain.lost_time import skipped_words
 HELD = "held_after_restore"  # the facts: why nothing is handled or sent, "" when all is well;
 RESTORED, LAST_SIGN = "restored_at", "restored_from"  # from when to when the store knows nothing;
 READ_TO = "restored_read_to"  # how far each mailbox had been read then: JSON, UIDVALIDITY and UID;
+NUMBERS = "restored_numbers"  # the last number of each year in the backup: JSON;
 GIVEN = "restored_over_numbers"  # the last number of each year that the store given up for the backup had: JSON;
 MISSING, JUNK = "missing_mail", "junk_mail"  # what `status` tells of the last look at the mailbox;
 LOOKED_ON = "reconciled_on"  # and the day of that look
@@ -71,6 +72,7 @@ class Ledger:
         with self.store.transaction():
             if not still_lost:
                 self.store.set_fact(READ_TO, json.dumps(read_to))
+                self.store.set_fact(NUMBERS, json.dumps(self.counters()))
             self.store.set_fact(GIVEN, json.dumps(numbers))
             held = f"restored from a backup of {begin[:16].replace('T', ' ')} UTC: nothing is sent until `reconcile`"
             for name, value in ((HELD, held), (RESTORED, stamp(now)), (LAST_SIGN, min(begin, stamp(now)))):
@@ -97,7 +99,12 @@ class Ledger:
 
     def given(self) -> dict[int, int]:
         """The last number of each year that the store given up for this one had."""
-        return {int(year): int(last) for year, last in json.loads(self.store.fact(GIVEN) or "{}").items()}
+        return _numbers(self.store.fact(GIVEN) or "{}")
+
+    def counters_then(self) -> dict[int, int]:
+        """The last number of each year in the backup, however far a `reconcile` that was killed had come."""
+        noted = self.store.fact(NUMBERS)
+        return _numbers(noted) if noted is not None else self.counters()
 
     def doubt_mails(self, lost: LostTime) -> list[int]:
         """The mails that wait and may have been handled in the lost time, in the order in which they came; what was
@@ -213,3 +220,7 @@ class Ledger:
         detail = f"{letter['letter']} to {letter['recipient']}: found in the Sent folder"
         for reference in self.store.cases_of(letter["id"]) or [letter["reference"]] * bool(letter["reference"]):
             self.store.note_event(NoteEvent(reference, DESK, "letter_sent", detail), now)
+
+
+def _numbers(noted: str) -> dict[int, int]:
+    return {int(year): int(last) for year, last in json.loads(noted).items()}

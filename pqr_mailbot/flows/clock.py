@@ -17,6 +17,7 @@ from pqr_mailbot.domain.decide import DESK
 from pqr_mailbot.domain.decide_clock import Struck, Window, on_clock
 from pqr_mailbot.domain.effects import Because, NoteEvent
 from pqr_mailbot.domain.health import STORE, problems
+from pqr_mailbot.domain.lost_time import LostWork
 from pqr_mailbot.domain.model import State
 from pqr_mailbot.domain.policy import Agent
 from pqr_mailbot.domain.reminders import Due, due, still_due, survey_may_go
@@ -44,14 +45,14 @@ class ClockRound:
         self._turned_back(now)
         return self._urgent_of_the_away(now) + self._cases(now) + self._morning(now)
 
-    def make_up(self, doubt: Doubt, begin: datetime, now: datetime) -> int:
+    def make_up(self, work: LostWork, begin: datetime, end: datetime, now: datetime) -> int:
         """What customers were owed between two instants of the past, in the hours in which letters go, and may have
         got: done, and nothing goes by itself. What colleagues are told comes in the next rounds. Returns how many cases
         it touched."""
         touched = 0
         for surveys in (False, True):
-            if moment := self._last_hours(begin, doubt.since, surveys):
-                touched += self._made_up(moment, surveys, doubt, now)
+            if moment := self._last_hours(begin, end, surveys):
+                touched += self._made_up(moment, surveys, Doubt(work, begin), now)
         return touched
 
     def _last_hours(self, begin: datetime, end: datetime, surveys: bool) -> datetime | None:

@@ -1,9 +1,9 @@
 """After a restore: what the mailbox proves of the lost time is believed, and what may have been sent is not sent again.
 
 The order matters. Letters that were in the queue become uncertain; numbers go on above every one that was seen; then
-each mail of the lost time is handled as if it had just come, with the number its case had where that is proved, and
-with letters to customers that are either found in the Sent folder or uncertain. Each step can be done again after a
-crash; only the last one lets the desk send.
+each mail of the lost time is handled as if it had just come, after what the clock did before it came, with the number its
+case had where that is proved, and with letters to customers that are either found in the Sent folder or uncertain. Each
+step can be done again after a crash; only the last one lets the desk send.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pqr_mailbot.domain.identify import author_of, thread_ids
 from pqr_mailbot.domain.lost_time import FoundLetter, LostMail, LostWork, counters, references_then
 from pqr_mailbot.domain.model import Mail
 from pqr_mailbot.domain.reference import find_references
-from pqr_mailbot.flows.apply import Doubt
 from pqr_mailbot.flows.clock import ClockRound
 from pqr_mailbot.flows.handle import Handler, parsed
 
@@ -65,9 +64,13 @@ class Aftermath:
             ledger.raise_counters(highest, self.now)
         found = len(work.letters)
         handler = replace(self.handler, lost=work)
+        clock, since = ClockRound(handler), lost.begin
         for inbound_id in self.progress(waiting):
+            came = store.inbound(inbound_id).received_at
+            clock.make_up(work, since, came, self.now)  # a survey went before its answer came
             handler.alone(inbound_id, self.now)
-        ClockRound(handler).make_up(Doubt(work, lost.end), lost.begin, self.now)
+            since = max(since, came)
+        clock.make_up(work, since, lost.end, self.now)
         with store.transaction():
             same = sum(reference in ledger.references() for reference in set(work.references.values()))
             ledger.release(self.now)
@@ -93,13 +96,13 @@ class Aftermath:
         last = ledger.counters()
         highest = counters(letters, subjects, last, years)
         if not letters:  # no mail opens more than one case, so no more numbers can have been given
-            came = max(came, self.arrived)
-            highest = {year: max(highest.get(year, 0), last.get(year, 0) + came) for year in years}
+            came, then = max(came, self.arrived), ledger.counters_then()
+            highest = {year: max(highest.get(year, 0), then.get(year, 0) + came) for year in years}
         for year, number in ledger.given().items():
             if number > last.get(year, 0):
                 highest[year] = max(highest.get(year, 0), number)
-        then = references_then(letters, mails, ledger.references(), {**last, **highest})
-        return LostWork(letters, then), highest
+        top = {year: max(last.get(year, 0), highest.get(year, 0)) for year in {*last, *highest}}
+        return LostWork(letters, references_then(letters, mails, ledger.references(), top)), highest
 
     def _mails(self, ledger: Ledger, lost: LostTime) -> Iterator[tuple[int, bool, datetime, Mail]]:
         for inbound_id, from_sent in ledger.mails_since(lost.begin - SLACK):
