@@ -1,7 +1,7 @@
 """After a restore: what the mailbox proves of the lost time is believed, and what may have been sent is not sent again.
 
 The order matters. Letters that were in the queue become uncertain; numbers go on above every one that was seen; then
-each mail of the lost time is handled as if it had just come, after what the clock did before it came, with the number its
+each mail of the lost time is handled as if it had just come, after what the clock did before, with the number that its
 case had where that is proved, and with letters to customers that are either found in the Sent folder or uncertain. Each
 step can be done again after a crash; only the last one lets the desk send.
 """
