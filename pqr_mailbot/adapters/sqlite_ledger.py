@@ -118,7 +118,8 @@ class Ledger:
     def doubt_late(self, inbound_id: int, received_at: datetime) -> bool:
         """A mail that is handled after `reconcile`: does it come out of the lost time? Somebody had filed it, say, and
         put it back into the inbox. Then it may have been handled too."""
-        if not (lost := self.lost_time()) or not lost.begin < received_at <= lost.end:
+        lost = self.lost_time()
+        if lost is None or not lost.begin.replace(microsecond=0) <= received_at <= lost.end:  # IMAP has whole seconds
             return False
         self.store._run("UPDATE inbound SET doubtful = 1 WHERE id = ?", inbound_id)
         return True
