@@ -14,10 +14,12 @@ from servers import Authority, Dovecot, SmtpServer
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
-    """A command that runs in this process sets up the log for streams that end with its test."""
-    before = list(logging.root.handlers)
+    """What a test, or a command that runs in this process, makes of the log ends with the test."""
+    before, ours = list(logging.root.handlers), logging.getLogger("pqr_mailbot")
+    level = ours.level
     yield
     logging.root.handlers[:] = [handler for handler in logging.root.handlers if handler in before]
+    ours.setLevel(level)
 
 
 def missing(words: str) -> NoReturn:
