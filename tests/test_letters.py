@@ -299,7 +299,7 @@ def head(raw: bytes) -> bytes:
         ("reopened", {}, "Le responderemos a más tardar el viernes 17 de julio de 2026."),
         ("closed", {}, f"Ya respondimos su caso {REF} y no hemos recibido más mensajes suyos: lo cerramos."),
         ("closed", {}, "responda este correo cuando quiera: abriremos un caso nuevo, enlazado con este."),
-        ("alarm", {}, "no mail could be fetched since 2026-06-01 10:42"),
+        ("alarm", {}, "No se puede leer el buzón"),
         ("alarm", {}, "imap.example:993: connection refused"),
         ("all_clear", {}, "Desde las 10:42 del 1 de junio hasta las 11:05 del 1 de junio: No se puede enviar correo"),
         ("all_clear", {}, "1 correo no se pudo procesar."),

@@ -224,8 +224,8 @@ _LETTERS: Mapping[str, Facts] = {
     },
     "alarm": {
         "title": "pqr-mailbot necesita atención",
-        "problem": "no mail could be fetched since 2026-06-01 10:42",
-        "details": ["imap.example:993: connection refused"],
+        "problem": "No se puede leer el buzón: el correo de los clientes no entra (desde las 10:42 del 1 de junio).",
+        "details": ["imap.example:993: connection refused, nothing listens there"],
         "advice": "El comando “pqr-mailbot status” muestra el estado actual.",
     },
     "all_clear": {
