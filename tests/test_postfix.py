@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -182,7 +183,8 @@ def test_size_silence_and_a_restart(postfix: Start, authority: Authority, behind
 
     asyncio.run(talk())
     assert "timeout after" in server.log()
-    assert len(behind.wait_for(3)) == 3
+    # A Postfix that is ended while it hands on a letter hands it on again, under the number it has in its queue.
+    assert len({re.search(rb"SMTPS? id (\w+)", one.data)[1] for one in behind.wait_for(3)}) == 3  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("tls", "ours", "kind", "words"), [
