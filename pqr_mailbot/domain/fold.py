@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 GAP = 4  # the most words a … skips
@@ -103,7 +103,7 @@ def _phrase(text: str) -> tuple[str, ...]:
     return found
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=2_000)  # the parts of one table repeat
 def _is_word(part: str) -> bool:
     return _WORD.fullmatch(part) is not None
 
@@ -120,19 +120,27 @@ class Hit:
         return self.start < other.end and other.start < self.end
 
 
-@dataclass(slots=True)
+_NO_CHILDREN: dict[str, _Node] = {}  # of every leaf, and most nodes are leaves: a dict each would be most of the tree
+
+
 class _Node:
-    words: dict[str, _Node] = field(default_factory=dict)
-    stems: dict[str, _Node] = field(default_factory=dict)  # what stands before a *
-    gap: _Node | None = None
-    rows: list[int] = field(default_factory=list)  # patterns that end here
+    __slots__ = ("gap", "rows", "stems", "words")
+
+    def __init__(self) -> None:
+        self.words = self.stems = _NO_CHILDREN  # after a word, and after what stands before a *
+        self.gap: _Node | None = None
+        self.rows: tuple[int, ...] = ()  # patterns that end here
 
     def child(self, part: str) -> _Node:
         if part == "…":
             self.gap = self.gap or _Node()
             return self.gap
         if part.endswith("*"):
+            if self.stems is _NO_CHILDREN:
+                self.stems = {}
             return self.stems.setdefault(part[:-1], _Node())
+        if self.words is _NO_CHILDREN:
+            self.words = {}
         return self.words.setdefault(part, _Node())
 
 
@@ -151,7 +159,7 @@ class Patterns:
                 node = node.child(part)
                 if part.endswith("*"):
                     self._longest_stem = max(self._longest_stem, len(part) - 1)
-            node.rows.append(row)
+            node.rows += (row,)
 
     def find(self, text: list[str]) -> set[Hit]:
         """Every place where a pattern stands in these folded words."""

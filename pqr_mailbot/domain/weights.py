@@ -63,24 +63,26 @@ class _Table:
             end = self._text.index(b"\n", start)
             if end > start and self._text[start] != ord("#"):
                 tab = self._text.find(b"\t", start, end)
-                self._slots[self._slot(self._text[start : tab if tab >= 0 else end])] = start + 1
+                feature = self._text[start : tab if tab >= 0 else end].decode()
+                self._slots[self._slot(feature)] = start + 1
             start = end + 1
 
-    def _slot(self, feature: bytes) -> int:
+    def _slot(self, feature: str) -> int:
         """The slot in which the feature's place stands, plus one; or would stand."""
-        at, length = hash(feature) & self._mask, len(feature)
-        while (start := self._slots[at]) and not (
-            self._text.startswith(feature, start - 1) and self._text[start - 1 + length] in b"\t\n"
-        ):
-            at = (at + 1) & self._mask
+        at = hash(feature) & self._mask
+        if self._slots[at]:
+            known = feature.encode("utf-8", "replace")
+            while (start := self._slots[at]) and not (
+                self._text.startswith(known, start - 1) and self._text[start - 1 + len(known)] in b"\t\n"
+            ):
+                at = (at + 1) & self._mask
         return at
 
     def cells(self, feature: str) -> str | None:
         """What stands behind a feature; None: it has no row."""
-        known = feature.encode("utf-8", "replace")
-        if not (start := self._slots[self._slot(known)]):
+        if not (start := self._slots[self._slot(feature)]):
             return None
-        return self._text[start + len(known) : self._text.index(b"\n", start)].decode()
+        return self._text[start - 1 : self._text.index(b"\n", start)].decode()[len(feature) + 1 :]
 
     def features(self) -> Iterator[str]:
         for start in self._slots:
@@ -132,12 +134,12 @@ class Weights:
     def score(self, subject: str, text: str) -> tuple[dict[str, float], list[Voice]]:
         """What the mail scores for each type, and the words that spoke for one, loudest first."""
         found = features.read(subject, text, self.concepts)
-        start = self._row(START)
+        start, read = self._row(START), self._rows.get
         sums = list(start.weights) if start else [0.0] * len(self.types)
         heard: dict[tuple[Place, int], float] = defaultdict(float)
         for number_of_kind, kind in enumerate(found.kinds):
             share = features.share(number_of_kind, len(kind))
-            known = [(place, row) for feature, place in kind.items() if (row := self._row(feature))]
+            known = [(place, row) for feature, place in kind.items() if (row := read(feature) or self._row(feature))]
             for number, column in enumerate(zip(*(row.weights for _, row in known), strict=True)):
                 sums[number] += sum(column) * share
             for place, row in known:
