@@ -1058,8 +1058,9 @@ TERMINALS = [
 
 @pytest.mark.parametrize("environment", TERMINALS, ids=str)
 def test_a_terminal_that_does_not_know_the_letters(office: Path, environment: dict[str, str]) -> None:
-    done = process("show", TWO, office=office, env=environment)
-    assert (done.returncode, done.stderr) == (0, b"")
+    for words in (["tickets"], ["show", TWO], ["calendar", "2026"]):
+        done = process(*words, office=office, env=environment)
+        assert (done.returncode, done.stderr) == (0, b""), words
     encoding = environment.get("PYTHONIOENCODING", "utf-8").replace("ascii", "utf-8")
     document = json.loads(process("tickets", "--json", office=office, env=environment).stdout.decode(encoding))
     assert document[0]["subject"] == "Café vencido"

@@ -727,7 +727,7 @@ def spoken_of(document: dict[str, Any]) -> list[str]:
 
 
 @given(st.dictionaries(st.sampled_from([*KEYS, "x y"]), NEAR, max_size=6))
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=300)
 def test_any_document_gives_settings_or_mistakes_and_nothing_else(document: dict[str, Any]) -> None:
     spoken_of(document)
 
@@ -738,7 +738,7 @@ PATHS = [
 
 
 @given(st.lists(st.tuples(st.sampled_from(PATHS), NEAR), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=300)
 def test_any_value_in_any_place_gives_settings_or_mistakes_and_nothing_else(changes: list[tuple[str, Any]]) -> None:
     document = minimal()
     document["calendar"] = {"closures": [{}], "holidays": [{}]}

@@ -626,7 +626,7 @@ def test_hard_mail_becomes_a_case_and_is_never_in_the_way(bench: Bench, case: st
     assert all(len(line) <= 998 for letter in bench.letters() for line in letter.raw.split(b"\r\n"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(["new", "reply", "stranger", "agent", "robot", "again"]), max_size=12))
 def test_laws_over_any_order_of_mails(tmp_path_factory: pytest.TempPathFactory, kinds: list[str]) -> None:
     """One acknowledgement a case, to its own customer and to nobody else; references without holes; a second round

@@ -361,6 +361,7 @@ def test_a_desk_outlives_its_tokens_a_kill_and_says_when_its_secret_is_dead(
     wait_until(lambda: words in str(status(desk)["problems"]), what=f"a problem:\n{desk.log}")
     told = desk.say("status", status=1).stdout
     assert words in told and desk.log.count(f"{words}_token; next attempt") == 1
+    assert desk.log.count(words) - desk.log.count(f"alarm: {words}") == 1 >= desk.log.count(f"alarm: {words}")
     assert desk.stop() == 0
     told += desk.log
     assert not any(secret in told for secret in (CLIENT_SECRET, REFRESH, *provider.given))
